@@ -1,0 +1,175 @@
+"""The configuration as frozen dataclasses; every default of the project stands here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from inc_core.quant.constraint import OpConstraint
+
+__all__ = [
+    "AccuracyConfig",
+    "CalibrationConfig",
+    "ComponentConfig",
+    "Config",
+    "CriterionConfig",
+    "DataLoaderConfig",
+    "EvaluationConfig",
+    "ExitPolicyConfig",
+    "ModelConfig",
+    "PerformanceConfig",
+    "PluginsConfig",
+    "QuantizationConfig",
+    "TuningConfig",
+    "WorkspaceConfig",
+]
+
+Approach = Literal["static", "dynamic", "auto", "weight_only", "qat"]
+
+
+@dataclass(frozen=True)
+class ComponentConfig:
+    """A component by name, with parameters: a mapping of keywords, one positional value, or none."""
+
+    name: str
+    parameters: Any = None
+
+
+@dataclass(frozen=True)
+class DataLoaderConfig:
+    """A data loader built from components (``calibration.dataloader`` and the like)."""
+
+    dataset: ComponentConfig
+    transforms: tuple[ComponentConfig, ...] = ()
+    filter: ComponentConfig | None = None
+    # 64 samples keep vector units busy on every model seen, and stay far below a GB of activations
+    batch_size: int = 64
+    last_batch: Literal["rollover", "discard"] = "rollover"
+    shuffle: bool = False
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The ``model`` section. An empty ``framework`` means that the plugins are asked."""
+
+    name: str = ""
+    framework: str = ""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """Where ranges come from; each of ``sampling_sizes`` is one choice for the search."""
+
+    sampling_sizes: tuple[int, ...] = (100,)
+    dataloader: DataLoaderConfig | None = None
+
+
+@dataclass(frozen=True)
+class QuantizationConfig:
+    """The ``quantization`` section.
+
+    ``recipes`` holds switches by name; a missing one means the adaptor's or strategy's default.
+    ``op_wise`` keys are regular expressions that must match a whole op name.
+    """
+
+    approach: Approach = "static"
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    recipes: Mapping[str, bool] = field(default_factory=dict)
+    model_wise: OpConstraint = field(default_factory=OpConstraint)
+    optype_wise: Mapping[str, OpConstraint] = field(default_factory=dict)
+    op_wise: Mapping[str, OpConstraint] = field(default_factory=dict)
+    train: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class AccuracyConfig:
+    """How accuracy is evaluated; ``iteration`` limits the batches, -1 takes all."""
+
+    metric: ComponentConfig | None = None
+    dataloader: DataLoaderConfig | None = None
+    postprocess: tuple[ComponentConfig, ...] = ()
+    iteration: int = -1
+
+
+@dataclass(frozen=True)
+class PerformanceConfig:
+    """How latency is measured; ``iteration`` limits the timed batches, -1 leaves it to the tool."""
+
+    warmup: int = 5
+    iteration: int = -1
+    cores_per_instance: int | None = None
+    num_of_instance: int = 1
+    dataloader: DataLoaderConfig | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The ``evaluation`` section."""
+
+    accuracy: AccuracyConfig = field(default_factory=AccuracyConfig)
+    performance: PerformanceConfig = field(default_factory=PerformanceConfig)
+
+
+@dataclass(frozen=True)
+class CriterionConfig:
+    """The accuracy goal; ``higher_is_better`` of ``None`` asks the metric, else true."""
+
+    tolerance: float = 0.01
+    relative: bool = True
+    higher_is_better: bool | None = None
+
+
+@dataclass(frozen=True)
+class ExitPolicyConfig:
+    """When a search ends.
+
+    ``timeout`` in seconds; 0 stops at the first accepted trial. ``max_trials`` of ``None`` lets the
+    strategy end by itself.
+    """
+
+    timeout: float = 0.0
+    max_trials: int | None = None
+    performance_only: bool = False
+    on_goal_not_met: Literal["raise", "best_seen"] = "raise"
+
+
+@dataclass(frozen=True)
+class WorkspaceConfig:
+    """Where runs are kept; ``resume`` names another run to take up."""
+
+    path: str = "inc_workspace"
+    resume: str | None = None
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """The ``tuning`` section; every objective beside accuracy has a weight."""
+
+    strategy: ComponentConfig = field(default_factory=lambda: ComponentConfig("basic"))
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"performance": 1.0})
+    exit_policy: ExitPolicyConfig = field(default_factory=ExitPolicyConfig)
+    random_seed: int = 1978
+    workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
+
+
+@dataclass(frozen=True)
+class PluginsConfig:
+    """``plugins.require``: plugins that must load for this run."""
+
+    require: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration. ``Config()`` is valid: the framework is then asked of the plugins."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    device: Literal["cpu", "gpu"] = "cpu"
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+    plugins: PluginsConfig = field(default_factory=PluginsConfig)

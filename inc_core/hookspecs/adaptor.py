@@ -1,0 +1,214 @@
+"""Adaptors: everything that knows one framework. The contract, its optional abilities, its hooks."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from inc_core.hookspecs._markers import hookspec
+from inc_core.quant.calibrator import Calibration
+from inc_core.quant.observers import Observer
+from inc_core.quant.recipe import Recipe
+from inc_core.quant.spec import OpCapability, OpKey, TensorKey
+
+__all__ = [
+    "Adaptor",
+    "AdaptorContext",
+    "AdaptorHooks",
+    "Executed",
+    "FloatRewrites",
+    "Guess",
+    "IntegerWeights",
+]
+
+
+@dataclass(frozen=True)
+class AdaptorContext:
+    """What an adaptor is told about a run; its constructor gets nothing else.
+
+    Attributes:
+        framework: The framework name under which the adaptor was asked for.
+        approach: ``"static"``, ``"dynamic"``, ``"auto"``, ``"weight_only"`` or ``"qat"``.
+        device: ``"cpu"`` or ``"gpu"``.
+        inputs: Names of the model's inputs, where the user gave them.
+        outputs: Names of the model's outputs, where the user gave them.
+        recipes: Switches of ``quantization.recipes`` in the YAML, by name.
+        threads: Threads that one inference may use; 0 leaves it to the framework.
+    """
+
+    framework: str
+    approach: str = "static"
+    device: str = "cpu"
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    recipes: Mapping[str, bool] = field(default_factory=dict)
+    threads: int = 0
+
+
+class Adaptor(abc.ABC):
+    """One framework behind seven methods. Native models are opaque to the core.
+
+    A subclass has ``schema`` only if it takes options of its own. ``inc_core.testing.AdaptorSuite``
+    checks every sentence of this contract; ``inc_core.testing.toy`` is a complete small adaptor.
+    """
+
+    def __init__(self, context: AdaptorContext) -> None:
+        self.context = context
+
+    @abc.abstractmethod
+    def load(self, source: Any) -> Any:
+        """Return a float model ready for inference from a path or a native object.
+
+        Raises:
+            UnsupportedModelError: If the source is missing, corrupt or of an unknown kind.
+        """
+
+    @abc.abstractmethod
+    def capabilities(self, model: Any) -> Sequence[OpCapability]:
+        """Return what can be done with each op, in execution order; names are unique and stable."""
+
+    @abc.abstractmethod
+    def predict(self, model: Any, inputs: Any) -> Any:
+        """Run a float or quantized model.
+
+        Args:
+            model: A model of this adaptor.
+            inputs: One batch: an array, a tuple or list of arrays in the order of the model's
+                inputs, or a mapping from input name to array.
+
+        Returns:
+            One array, or a tuple of arrays in the order of the model's outputs.
+
+        Raises:
+            DataError: If names, shapes or dtypes do not fit the model's inputs.
+        """
+
+    @abc.abstractmethod
+    def observe(
+        self, model: Any, batches: Iterable[Any], observers: Mapping[TensorKey, Observer]
+    ) -> None:
+        """Run ``batches`` of inputs and feed each observer with its tensor, batch by batch.
+
+        No more memory than a few batches may be held. Call ``observer.update(array)`` with the
+        whole tensor, or, where ``observer.needs_values`` is false, ``observer.update_reduced(...)``.
+        Float and quantized models are accepted.
+        """
+
+    @abc.abstractmethod
+    def quantize(self, model: Any, recipe: Recipe, calibration: Calibration) -> Any:
+        """Return a new native model that runs ``recipe``; ``model`` is not changed.
+
+        Ranges come from ``calibration.qparams(key, spec)``. An all-float recipe gives the float
+        outputs exactly.
+
+        Raises:
+            QuantizationError: If the recipe cannot be built.
+        """
+
+    @abc.abstractmethod
+    def save(self, model: Any, directory: Path) -> None:
+        """Write the native artefact into an existing directory."""
+
+    @abc.abstractmethod
+    def restore(self, directory: Path) -> Any:
+        """Return the model that ``save`` wrote: the exact inverse, same bits out."""
+
+    def digest(self, model: Any) -> str:
+        """Return a hex digest of graph and weights: equal only for equal models.
+
+        The default saves the model and hashes the files; override it where that is slow.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(model, Path(folder))
+            digest = hashlib.sha256()
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    digest.update(path.relative_to(folder).as_posix().encode())
+                    digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the versions of the framework and of what else decides the result."""
+        return {}
+
+
+@runtime_checkable
+class FloatRewrites(Protocol):
+    """Ability: rewrite the float model before calibration, keeping its outputs.
+
+    ``rewrites`` names the options of ``Recipe.options`` that change anything for this model, such as
+    ``"cross_layer_equalization"``; ``rewrite`` applies the named ones and returns a new float
+    model with the same op names. The core calibrates a rewritten model by itself.
+    ``quantize`` is given the rewritten model. Options that need calibration (``"bias_correction"``)
+    are named here too, left alone by ``rewrite`` and applied by ``quantize``.
+    """
+
+    def rewrites(self, model: Any) -> Sequence[str]:
+        """Return the names of the options that apply to this model."""
+
+    def rewrite(self, model: Any, options: Sequence[str]) -> Any:
+        """Return a new float model with the same function; unknown options are left alone."""
+
+
+@runtime_checkable
+class Executed(Protocol):
+    """Ability: say which precision the runtime really used, for the ledger."""
+
+    def executed(self, model: Any) -> Mapping[OpKey, str]:
+        """Return for each op of ``capabilities`` a precision (``"int8"``, ``"fp32"``, ...)."""
+
+
+@runtime_checkable
+class IntegerWeights(Protocol):
+    """Ability: show the integer weights of a quantized model, for ``inc verify``."""
+
+    def integer_weights(self, model: Any) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Return every stored integer weight by name."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One plugin's opinion that a model is its framework's.
+
+    Attributes:
+        framework: A framework name that the plugin offers.
+        confidence: From 0 (no idea) to 1 (certain).
+        reason: In words for the user, such as ``"the suffix is .onnx"``.
+    """
+
+    framework: str
+    confidence: float
+    reason: str
+
+
+class AdaptorHooks:
+    """Hooks of a plugin that brings a framework."""
+
+    @hookspec
+    def inc_adaptors(self) -> Mapping[str, type[Adaptor] | str]:
+        """Offer adaptors by framework name.
+
+        Called once, when the plugin is registered. Example::
+
+            @hookimpl
+            def inc_adaptors():
+                return {"toy": "inc_toy.adaptor:ToyAdaptor"}
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def inc_guess_framework(self, source: Any) -> Guess | None:
+        """Say whether a model is of this plugin's framework, without importing the framework.
+
+        Called with what the user gave as the model, when no framework is named. Look at the file's
+        suffix and content, or at ``sys.modules``. Every plugin is asked; the one highest
+        confidence wins; a tie is an error that prints each reason. Default: ``None``, no opinion.
+        """
+        raise AssertionError("a specification is never called")

@@ -1,0 +1,46 @@
+"""Objectives: the contract and the hook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from inc_core.hookspecs._markers import hookspec
+
+__all__ = ["Objective", "ObjectiveHooks"]
+
+
+class Objective(Protocol):
+    """Measures one number of a trial's model beside its accuracy; smaller is better unless it says otherwise.
+
+    ``run`` gives ``predict()`` (one batch), ``size_bytes()`` and ``latency_seconds()``.
+
+    Example::
+
+        class Parameters:
+            higher_is_better = False
+
+            def measure(self, run):
+                return float(run.size_bytes())
+    """
+
+    higher_is_better: bool
+
+    def measure(self, run: Any) -> float:
+        """Return the value for one trial's model."""
+
+
+class ObjectiveHooks:
+    """Hooks of a plugin that brings objectives."""
+
+    @hookspec
+    def inc_objectives(self) -> Mapping[str, type[Objective] | str]:
+        """Offer objectives by the name that ``tuning.objective`` uses.
+
+        Called once, when the plugin is registered. Example::
+
+            @hookimpl
+            def inc_objectives():
+                return {"parameters": "inc_parameters:Parameters"}
+        """
+        raise AssertionError("a specification is never called")

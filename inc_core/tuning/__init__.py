@@ -1,0 +1,1 @@
+"""The accuracy-driven tuning loop and what it keeps."""

@@ -1,0 +1,105 @@
+"""What a search finds: ``Trial`` and ``TuningResult``, frozen and JSON both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from inc_core.quant.recipe import Recipe
+
+__all__ = ["Baseline", "Status", "StopReason", "Trial", "TuningResult"]
+
+Status = Literal["ok", "rejected_early", "failed", "timeout", "oom", "crashed", "cached"]
+StopReason = Literal[
+    "goal_met", "exhausted", "max_trials", "timeout", "interrupted", "performance_only", "failures"
+]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The float model's evaluation.
+
+    Attributes:
+        accuracy: The metric's value; ``None`` without evaluation data.
+        objectives: Measured objectives by name.
+        seconds: Wall time of the evaluation.
+        samples: How many samples it saw; 0 if an opaque ``eval_func`` did it.
+    """
+
+    accuracy: float | None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe and what came of it.
+
+    Attributes:
+        number: From 1.
+        recipe: What was tried.
+        accuracy: The metric's value; ``None`` if the trial failed.
+        accepted: Whether the accuracy meets the goal.
+        objectives: Measured objectives by name.
+        status: ``"ok"``, or how it failed; ``"cached"`` if an equal recipe was tried before.
+        seconds: Wall time of the whole trial.
+        eval_seconds: The part of ``seconds`` that evaluation took.
+        samples: Evaluated samples.
+        error: What went wrong, for failed trials.
+    """
+
+    number: int
+    recipe: Recipe
+    accuracy: float | None = None
+    accepted: bool = False
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    status: Status = "ok"
+    seconds: float = 0.0
+    eval_seconds: float = 0.0
+    samples: int = 0
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as plain values."""
+        fields = dict(vars(self))
+        fields["recipe"] = self.recipe.to_json()
+        fields["objectives"] = dict(self.objectives)
+        return fields
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Trial:
+        """Inverse of ``to_json``."""
+        return cls(**{**fields, "recipe": Recipe.from_json(fields["recipe"])})
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """What a search found.
+
+    Attributes:
+        baseline: The float model's evaluation.
+        trials: Every trial in the order of its number.
+        best: The accepted trial with the best objective; ``None`` if none was accepted.
+        stopped_by: Why the search ended.
+        threshold: The worst accuracy that the goal allows; ``None`` without evaluation data.
+        higher_is_better: Direction of the metric.
+        message: Why it stopped, in words for the user.
+    """
+
+    baseline: Baseline
+    trials: tuple[Trial, ...]
+    best: Trial | None
+    stopped_by: StopReason
+    threshold: float | None = None
+    higher_is_better: bool = True
+    message: str = ""
+
+    def best_seen(self) -> Trial | None:
+        """Return the accepted best, else the finished trial of best accuracy, else ``None``."""
+        if self.best is not None:
+            return self.best
+        finished = [trial for trial in self.trials if trial.accuracy is not None]
+        sign = 1.0 if self.higher_is_better else -1.0
+        return max(finished, key=lambda trial: sign * (trial.accuracy or 0.0), default=None)
