@@ -30,7 +30,7 @@ Approach = Literal["static", "dynamic", "auto", "weight_only", "qat"]
 
 @dataclass(frozen=True)
 class ComponentConfig:
-    """A component by name, with parameters: a mapping of keywords, one positional value, or none."""
+    """A component by name; its parameters are keywords (a mapping), one value, or ``None``."""
 
     name: str
     parameters: Any = None
@@ -165,7 +165,7 @@ class PluginsConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration. ``Config()`` is valid: the framework is then asked of the plugins."""
+    """The whole configuration; ``Config()`` is valid, and asks the plugins for the framework."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     device: Literal["cpu", "gpu"] = "cpu"

@@ -1,4 +1,4 @@
-"""Adaptors: everything that knows one framework. The contract, its optional abilities, its hooks."""
+"""Adaptors: everything that knows one framework. The contract, its abilities, its hooks."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Adaptor(abc.ABC):
         """Run ``batches`` of inputs and feed each observer with its tensor, batch by batch.
 
         No more memory than a few batches may be held. Call ``observer.update(array)`` with the
-        whole tensor, or, where ``observer.needs_values`` is false, ``observer.update_reduced(...)``.
+        whole tensor, or ``observer.update_reduced(...)`` where ``observer.needs_values`` is false.
         Float and quantized models are accepted.
         """
 
@@ -143,8 +143,8 @@ class Adaptor(abc.ABC):
 class FloatRewrites(Protocol):
     """Ability: rewrite the float model before calibration, keeping its outputs.
 
-    ``rewrites`` names the options of ``Recipe.options`` that change anything for this model, such as
-    ``"cross_layer_equalization"``; ``rewrite`` applies the named ones and returns a new float
+    ``rewrites`` names the options of ``Recipe.options`` that change anything for this model, such
+    as ``"cross_layer_equalization"``; ``rewrite`` applies the named ones and returns a new float
     model with the same op names. The core calibrates a rewritten model by itself.
     ``quantize`` is given the rewritten model. Options that need calibration (``"bias_correction"``)
     are named here too, left alone by ``rewrite`` and applied by ``quantize``.
@@ -195,7 +195,8 @@ class AdaptorHooks:
     def inc_adaptors(self) -> Mapping[str, type[Adaptor] | str]:
         """Offer adaptors by framework name.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_adaptors():
@@ -210,5 +211,12 @@ class AdaptorHooks:
         Called with what the user gave as the model, when no framework is named. Look at the file's
         suffix and content, or at ``sys.modules``. Every plugin is asked; the one highest
         confidence wins; a tie is an error that prints each reason. Default: ``None``, no opinion.
+        An exception is taken for no opinion, and printed as the reason. Example::
+
+            @hookimpl
+            def inc_guess_framework(source):
+                if str(source).endswith(".toy"):
+                    return Guess("toy", 0.9, "the suffix is .toy")
+                return None
         """
         raise AssertionError("a specification is never called")

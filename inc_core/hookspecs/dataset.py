@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from inc_core.hookspecs._markers import hookspec
 
@@ -11,10 +11,10 @@ __all__ = ["Dataset", "DatasetHooks"]
 
 
 class Dataset(Protocol):
-    """Takes its own parameters and optional ``transform`` and ``filter``; gives ``(input, label)`` samples.
+    """Gives ``(input, label)`` samples; a label of 0 or none is allowed.
 
-    Has ``__getitem__`` (with ``__len__`` or ``len``) or ``__iter__``; a label of 0 or none is allowed.
-    It inherits from nothing.
+    Has ``__getitem__`` (with ``__len__`` or ``len``) or ``__iter__``. Takes its own parameters and
+    optional ``transform`` and ``filter``. It inherits from nothing.
 
     Example::
 
@@ -38,7 +38,8 @@ class DatasetHooks:
     def inc_datasets(self) -> Mapping[str, type[Dataset] | str]:
         """Offer datasets by the name that ``dataloader.dataset`` uses.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_datasets():

@@ -15,7 +15,15 @@ __all__ = ["EventHooks"]
 
 
 class EventHooks:
-    """Hooks that are told what happens; what they return is ignored."""
+    """Hooks that are told what happens; what they return is ignored.
+
+    They are called in the process of the search, in the order in which plugins were found. An
+    implementation names only the arguments that it wants. Example::
+
+        @hookimpl
+        def inc_trial_finished(trial):
+            print(trial.number, trial.status, trial.accuracy)
+    """
 
     @hookspec
     def inc_tuning_started(self, space: TuningSpace, baseline: float) -> None:

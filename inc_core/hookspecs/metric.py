@@ -44,7 +44,8 @@ class MetricHooks:
     def inc_metrics(self) -> Mapping[str, type[Metric] | str]:
         """Offer metrics by the name that ``evaluation.accuracy.metric`` uses.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_metrics():

@@ -11,8 +11,9 @@ __all__ = ["Objective", "ObjectiveHooks"]
 
 
 class Objective(Protocol):
-    """Measures one number of a trial's model beside its accuracy; smaller is better unless it says otherwise.
+    """Measures one number of a trial's model beside its accuracy.
 
+    Smaller is better unless ``higher_is_better`` says otherwise.
     ``run`` gives ``predict()`` (one batch), ``size_bytes()`` and ``latency_seconds()``.
 
     Example::
@@ -37,7 +38,8 @@ class ObjectiveHooks:
     def inc_objectives(self) -> Mapping[str, type[Objective] | str]:
         """Offer objectives by the name that ``tuning.objective`` uses.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_objectives():

@@ -36,7 +36,8 @@ class RangeRuleHooks:
     def inc_observers(self) -> Mapping[str, type[RangeRule] | str]:
         """Offer observers by the name that ``activation.algorithm`` uses.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_observers():

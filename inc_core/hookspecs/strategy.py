@@ -68,7 +68,8 @@ class StrategyHooks:
     def inc_strategies(self) -> Mapping[str, type[Strategy] | str]:
         """Offer strategies by the name that ``tuning.strategy.name`` uses.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_strategies():

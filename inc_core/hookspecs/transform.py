@@ -35,7 +35,8 @@ class TransformHooks:
     def inc_transforms(self) -> Mapping[str, type[Transform] | str]:
         """Offer transforms by the name that ``dataloader.transform`` uses.
 
-        Called once, when the plugin is registered. Example::
+        Called once, when the plugin is registered. Returns classes, or strings that are imported
+        on first use; by default, nothing. Example::
 
             @hookimpl
             def inc_transforms():

@@ -1,2 +1,242 @@
-"""placeholder replaced by the quant work"""
-class Calibration: ...
+"""Calibration: one pass over the data, every range and scheme afterwards without data."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from inc_core.errors import CalibrationError, UnsupportedModelError
+from inc_core.quant.batching import batch_length, slice_batch
+from inc_core.quant.observers import Observer, TensorStatistics
+from inc_core.quant.qparams import QParams, choose_qparams
+from inc_core.quant.range_rules import BUILTIN_RANGE_RULES
+from inc_core.quant.spec import TensorKey, TensorSpec
+
+__all__ = ["Calibration", "Calibrator", "load_qparams", "save_qparams"]
+
+logger = logging.getLogger("inc_core.quant")
+
+Observe = Callable[[Iterable[Any], Mapping[TensorKey, Observer]], None]
+
+
+class _RangeRule(Protocol):
+    needs_values: bool
+
+    def choose_range(self, statistics: TensorStatistics, spec: TensorSpec) -> tuple[Any, Any]: ...
+
+
+class Calibration:
+    """The ranges that an adaptor asks for while it quantizes.
+
+    Attributes:
+        samples: How many samples the ranges come from.
+    """
+
+    def __init__(
+        self,
+        statistics: Mapping[TensorKey, TensorStatistics],
+        samples: int,
+        rules: Mapping[str, _RangeRule] | None = None,
+    ) -> None:
+        self.samples = samples
+        self._statistics = dict(statistics)
+        self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
+        self._used: dict[str, QParams] = {}
+        self._ranges: dict[tuple[TensorKey, TensorSpec], tuple[float, float]] = {}
+
+    @classmethod
+    def none(cls) -> Calibration:
+        """Return a calibration without ranges, for recipes without static ops."""
+        return cls({}, 0)
+
+    @property
+    def used(self) -> Mapping[str, QParams]:
+        """Everything that was asked for, by tensor and spec; saved with the model."""
+        return dict(self._used)
+
+    def qparams(self, key: TensorKey, spec: TensorSpec) -> QParams:
+        """Return scale and zero point of one tensor, per tensor.
+
+        Raises:
+            CalibrationError: If the tensor was not observed.
+        """
+        return self.merged_qparams((key,), spec)
+
+    def merged_qparams(self, keys: Sequence[TensorKey], spec: TensorSpec) -> QParams:
+        """Return one scale and zero point that cover several tensors (Concat, residual adds).
+
+        Raises:
+            CalibrationError: If a tensor was not observed.
+        """
+        name = f"{'+'.join(map(_label, keys))}|{spec}"
+        if name not in self._used:
+            ranges = [self._range(key, spec) for key in keys]
+            lo, hi = min(low for low, _ in ranges), max(high for _, high in ranges)
+            self._used[name] = choose_qparams(lo, hi, spec)
+        return self._used[name]
+
+    def range(self, key: TensorKey, algorithm: str = "minmax") -> tuple[float, float]:
+        """Return lower and upper bound of one tensor as an algorithm chooses them for uint8."""
+        return self._range(key, TensorSpec("uint8", "asym", algorithm=algorithm))
+
+    def channel_mean(self, key: TensorKey) -> np.ndarray[Any, Any] | None:
+        """Return the mean per channel, float32 ``(C,)``; ``None`` if it was not collected."""
+        statistics = self._statistics.get(key)
+        return None if statistics is None else statistics.channel_mean
+
+    def _range(self, key: TensorKey, spec: TensorSpec) -> tuple[float, float]:
+        if (key, spec) not in self._ranges:
+            if key not in self._statistics:
+                raise CalibrationError(
+                    f"tensor {_label(key)!r} was not calibrated "
+                    f"({len(self._statistics)} tensors were). Static ops need calibration data."
+                )
+            if spec.algorithm not in self._rules:
+                raise CalibrationError(
+                    f"no observer {spec.algorithm!r}; known: {', '.join(self._rules)}"
+                )
+            lo, hi = self._rules[spec.algorithm].choose_range(self._statistics[key], spec)
+            self._ranges[key, spec] = (float(lo), float(hi))
+        return self._ranges[key, spec]
+
+
+class Calibrator:
+    """Runs the calibration data once and answers for every sampling size and algorithm.
+
+    Args:
+        observe: Runs batches of inputs and feeds the observers.
+        batches: Gives batches of inputs, afresh on each call.
+        keys: Tensors to observe.
+        sizes: Sampling sizes that will be asked for.
+        algorithms: Range rules that will be asked for; they decide if histograms are collected.
+        channel_keys: Tensors whose ranges and means per channel are wanted too.
+        rules: Range rules beside the built-in ones.
+    """
+
+    def __init__(
+        self,
+        observe: Observe,
+        batches: Callable[[], Iterable[Any]],
+        keys: Sequence[TensorKey],
+        sizes: Sequence[int],
+        algorithms: Collection[str],
+        channel_keys: Collection[TensorKey] = (),
+        rules: Mapping[str, _RangeRule] | None = None,
+    ) -> None:
+        self._observe = observe
+        self._batches = batches
+        self._keys = tuple(keys)
+        self._sizes = tuple(sorted(set(sizes)))
+        self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
+        self._needs_values = any(self._rules[name].needs_values for name in algorithms)
+        self._channel_keys = frozenset(channel_keys)
+        self._found: dict[int, Calibration] = {}
+
+    def calibration(self, samples: int) -> Calibration:
+        """Return the ranges from the first ``samples`` samples; only the first call runs the model.
+
+        Raises:
+            CalibrationError: If there is no sample, or a tensor holds NaN or infinite values.
+        """
+        if not self._found:
+            self._run()
+        if samples not in self._found:
+            known = ", ".join(map(str, self._sizes))
+            raise CalibrationError(f"{samples} samples were not planned; the sizes are {known}")
+        return self._found[samples]
+
+    def _run(self) -> None:
+        observers = {key: self._observer(key) for key in self._keys}
+        source = _Segments(self._batches())
+        for size in self._sizes:
+            self._observe(source.until(size), observers)
+            if source.seen == 0:
+                raise CalibrationError(
+                    "the calibration dataloader gave no sample. Check its dataset and filter; a "
+                    "generator can be used only once, so give an iterable such as common.DataLoader."
+                )
+            if source.seen < size:
+                logger.warning(
+                    "calibration asked for %d samples, the dataloader has %d: all were used",
+                    size, source.seen,
+                )  # fmt: skip
+            statistics = {key: observer.statistics() for key, observer in observers.items()}
+            self._found[size] = Calibration(statistics, source.seen, self._rules)
+
+    def _observer(self, key: TensorKey) -> Observer:
+        return Observer(
+            needs_values=self._needs_values,
+            needs_channels=key in self._channel_keys,
+            name=_label(key),
+        )
+
+
+def _label(key: TensorKey) -> str:
+    return "/".join(filter(None, key))
+
+
+class _Segments:
+    """Cuts a stream of batches at exact numbers of samples."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self._batches = iter(batches)
+        self._rest: Any = None
+        self.seen = 0
+
+    def until(self, samples: int) -> Iterator[Any]:
+        """Yield batches until ``samples`` were seen in all, or the data ends."""
+        while self.seen < samples:
+            batch = self._rest if self._rest is not None else next(self._batches, None)
+            if batch is None:
+                return
+            length, wanted = batch_length(batch), samples - self.seen
+            self._rest = slice_batch(batch, wanted, length) if length > wanted else None
+            self.seen += min(length, wanted)
+            yield slice_batch(batch, 0, wanted) if length > wanted else batch
+
+
+def save_qparams(path: Path, qparams: Mapping[str, QParams]) -> None:
+    """Write named ``QParams`` to an ``.npz``."""
+    arrays: dict[str, Any] = {}
+    for index, (name, value) in enumerate(qparams.items()):
+        arrays[f"{index}/name"] = np.array(name)
+        arrays[f"{index}/dtype"] = np.array(value.dtype)
+        arrays[f"{index}/scale"] = value.scale
+        arrays[f"{index}/zero_point"] = value.zero_point
+        arrays[f"{index}/layout"] = np.array([_or_none(value.axis), _or_none(value.group_size)])
+    np.savez_compressed(path, **arrays)
+
+
+def load_qparams(path: Path) -> dict[str, QParams]:
+    """Return what ``save_qparams`` wrote.
+
+    Raises:
+        UnsupportedModelError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            count = sum(name.endswith("/name") for name in stored.files)
+            rows = [
+                {part: stored[f"{index}/{part}"] for part in _PARTS} for index in range(count)
+            ]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UnsupportedModelError(f"{path}: cannot be read ({error})") from error
+    return {str(row["name"]): _from_row(row) for row in rows}
+
+
+_PARTS = ("name", "dtype", "scale", "zero_point", "layout")
+_NONE = -1  # an axis or group size that is not there, in the stored integers
+
+
+def _or_none(value: int | None) -> int:
+    return _NONE if value is None else value
+
+
+def _from_row(row: Mapping[str, np.ndarray[Any, Any]]) -> QParams:
+    axis, group_size = (None if value == _NONE else int(value) for value in row["layout"])
+    return QParams(row["scale"], row["zero_point"], str(row["dtype"]), axis, group_size)

@@ -1,2 +1,204 @@
-"""placeholder replaced by the quant work"""
-class Observer: ...
+"""What is kept of one tensor during calibration: ranges and a histogram, never values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from inc_core.errors import CalibrationError
+
+__all__ = ["Histogram", "Observer", "TensorStatistics"]
+
+Array = np.ndarray[Any, Any]
+
+# Bins on each side of zero: 8 per level of an 8-bit tensor, 32 KB per tensor.
+BINS = 2048
+
+# Elements of one sample that enter the histogram. Ranges stay exact; quantiles from 100 samples of
+# this size are known far better than the choice of samples allows.
+MAX_ELEMENTS_PER_SAMPLE = 1 << 15
+
+# Smallest histogram limit; doubling from here reaches any float32 in 250 steps.
+MIN_LIMIT = 2.0**-126
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts over ``[-limit, limit)`` in ``2 * BINS`` equal bins; ``limit`` is a power of two."""
+
+    counts: Array
+    limit: float
+
+    @property
+    def width(self) -> float:
+        """Width of one bin."""
+        return self.limit / BINS
+
+    @property
+    def centers(self) -> Array:
+        """Middle of each bin, float64, ascending."""
+        return (np.arange(-BINS, BINS) + 0.5) * self.width
+
+    def grown(self, limit: float) -> Histogram:
+        """Return the same counts over a range that covers ``limit``: bins merge in pairs."""
+        counts, current = self.counts, self.limit
+        while current < limit:
+            halved = counts.reshape(-1, 2).sum(axis=1)
+            counts = np.zeros_like(counts)
+            counts[BINS // 2 : BINS // 2 + BINS] = halved
+            current *= 2
+        return Histogram(counts, current)
+
+    def added(self, values: Array) -> Histogram:
+        """Return the histogram with more values; ``values`` is flat and finite."""
+        if values.size == 0:
+            return self
+        largest = float(max(values.max(), -values.min()))
+        # the upper edge is open, so a value on it needs the next power of two
+        grown = self.grown(np.nextafter(largest, np.inf))
+        bins = np.floor(values * np.float64(1 / grown.width)).astype(np.int64) + BINS
+        np.clip(bins, 0, 2 * BINS - 1, out=bins)
+        counts = np.bincount(bins, minlength=2 * BINS)
+        return replace(grown, counts=grown.counts + counts)
+
+
+@dataclass(frozen=True)
+class TensorStatistics:
+    """What calibration knows of one tensor.
+
+    Attributes:
+        samples: How many samples it saw.
+        lo: Smallest value.
+        hi: Largest value.
+        histogram: Distribution of the values; ``None`` if only ranges were wanted.
+        channel_lo: Smallest value per channel, shape ``(C,)``; ``None`` if not wanted.
+        channel_hi: Largest value per channel.
+        channel_mean: Mean per channel.
+    """
+
+    samples: int
+    lo: float
+    hi: float
+    histogram: Histogram | None = None
+    channel_lo: Array | None = None
+    channel_hi: Array | None = None
+    channel_mean: Array | None = None
+
+
+class Observer:
+    """Collects the statistics of one tensor.
+
+    Args:
+        needs_values: A histogram is wanted, so whole tensors must be given to ``update``.
+        needs_channels: Ranges and means per channel are wanted.
+        channel_axis: Dimension of the channels.
+        name: Of the tensor, for error messages.
+    """
+
+    def __init__(
+        self,
+        *,
+        needs_values: bool = False,
+        needs_channels: bool = False,
+        channel_axis: int = 1,
+        name: str = "?",
+    ) -> None:
+        self.name = name
+        self.needs_values = needs_values
+        self.needs_channels = needs_channels
+        self.channel_axis = channel_axis
+        self._samples = 0
+        self._lo, self._hi = np.inf, -np.inf
+        self._histogram = Histogram(np.zeros(2 * BINS, np.int64), MIN_LIMIT)
+        self._channels: tuple[Array, Array, Array] | None = None
+        self._channel_count = 0
+
+    def update(self, array: Array) -> None:
+        """Add one batch of the tensor: float, samples in the first dimension.
+
+        Raises:
+            CalibrationError: If it holds NaN or infinite values.
+        """
+        if array.size == 0:
+            return
+        samples = array.shape[0] if array.ndim else 1
+        self._add_range(float(array.min()), float(array.max()), samples)
+        if self.needs_values:
+            flat = np.ascontiguousarray(array, np.float32).reshape(-1)
+            limit = MAX_ELEMENTS_PER_SAMPLE * samples
+            # an odd stride visits every channel of a tensor whose sizes are powers of two
+            stride = -(-flat.size // limit) | 1 if flat.size > limit else 1
+            self._histogram = self._histogram.added(flat[::stride])
+        if self.needs_channels and array.ndim > 1:
+            axis = self.channel_axis % array.ndim
+            others = tuple(dim for dim in range(array.ndim) if dim != axis)
+            total = array.sum(axis=others, dtype=np.float64)
+            count = array.size // array.shape[axis]
+            self._add_channels(array.min(axis=others), array.max(axis=others), total, count)
+
+    def update_reduced(
+        self,
+        lo: float,
+        hi: float,
+        samples: int,
+        channel_lo: Array | None = None,
+        channel_hi: Array | None = None,
+        channel_sum: Array | None = None,
+        channel_count: int = 0,
+    ) -> None:
+        """Add one batch that the framework has reduced already; only where ``needs_values`` is false.
+
+        Args:
+            lo: Smallest value of the batch.
+            hi: Largest value of the batch.
+            samples: Samples in the batch.
+            channel_lo: Smallest value per channel, shape ``(C,)``.
+            channel_hi: Largest value per channel.
+            channel_sum: Sum per channel.
+            channel_count: How many values each of ``channel_sum`` adds up.
+
+        Raises:
+            CalibrationError: If a bound is NaN or infinite.
+        """
+        self._add_range(lo, hi, samples)
+        if channel_lo is not None and channel_hi is not None and channel_sum is not None:
+            self._add_channels(channel_lo, channel_hi, channel_sum, channel_count)
+
+    def statistics(self) -> TensorStatistics:
+        """Return what was collected so far; later updates do not change it.
+
+        Raises:
+            CalibrationError: If nothing was collected.
+        """
+        if self._samples == 0:
+            raise CalibrationError(f"tensor {self.name!r}: no value was observed")
+        channels: tuple[Array | None, ...] = (None, None, None)
+        if self._channels is not None:
+            lo, hi, total = self._channels
+            channels = (lo, hi, (total / self._channel_count).astype(np.float32))
+        return TensorStatistics(
+            self._samples,
+            self._lo,
+            self._hi,
+            self._histogram if self.needs_values else None,
+            *channels,
+        )
+
+    def _add_range(self, lo: float, hi: float, samples: int) -> None:
+        if not (np.isfinite(lo) and np.isfinite(hi)):
+            raise CalibrationError(
+                f"tensor {self.name!r} holds NaN or infinite values (range [{lo}, {hi}]) on the "
+                "calibration data. Check the data and its transforms, and run the float model on them."
+            )
+        self._lo, self._hi = min(self._lo, float(lo)), max(self._hi, float(hi))
+        self._samples += samples
+
+    def _add_channels(self, lo: Array, hi: Array, total: Array, count: int) -> None:
+        if self._channels is None:
+            self._channels = (lo, hi, np.asarray(total, np.float64))
+        else:
+            known_lo, known_hi, known = self._channels
+            self._channels = (np.minimum(known_lo, lo), np.maximum(known_hi, hi), known + total)
+        self._channel_count += count

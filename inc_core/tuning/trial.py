@@ -86,6 +86,7 @@ class TuningResult:
         threshold: The worst accuracy that the goal allows; ``None`` without evaluation data.
         higher_is_better: Direction of the metric.
         message: Why it stopped, in words for the user.
+        history_complete: Whether the journal holds everything; false if it could not be written.
     """
 
     baseline: Baseline
@@ -95,6 +96,7 @@ class TuningResult:
     threshold: float | None = None
     higher_is_better: bool = True
     message: str = ""
+    history_complete: bool = True
 
     def best_seen(self) -> Trial | None:
         """Return the accepted best, else the finished trial of best accuracy, else ``None``."""

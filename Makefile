@@ -1,0 +1,41 @@
+# Each target builds what it needs from nothing, in a virtual environment of its own (.venv).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROJECTS := . ./plugins/inc_onnx ./plugins/inc_metrics
+INSTALLED := $(VENV)/.installed
+DEMO_OUT ?= out/digits-int8
+
+.PHONY: demo test lint format bench slow clean
+
+$(INSTALLED): pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[dev]" -e ./plugins/inc_onnx -e "./plugins/inc_metrics[test]"
+	touch $@
+
+demo: $(INSTALLED)  ## tune, report, save and verify a trained digits CNN
+	$(BIN)/inc quantize examples/digits/conf.yaml --model examples/digits/digits_cnn.onnx -o $(DEMO_OUT)
+	$(BIN)/inc verify $(DEMO_OUT)
+
+test: $(INSTALLED)  ## every test that needs neither big assets nor minutes
+	$(BIN)/python -m pytest -q -m "not slow" tests
+	$(BIN)/python -m pytest -q -m "not slow" plugins/inc_metrics/tests plugins/inc_onnx/tests
+
+slow: $(INSTALLED)  ## the tests that need minutes, or the assets named by INC_ASSETS
+	$(BIN)/python -m pytest -q -m slow tests plugins
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## one table per claim; see benchmarks/README.md
+	for script in benchmarks/onnx_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build out inc_workspace *.egg-info plugins/*/src/*.egg-info

@@ -1,0 +1,1 @@
+"""The subcommands of ``inc``: one file each, with ``add_arguments`` and ``run``."""

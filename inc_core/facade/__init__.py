@@ -1,0 +1,1 @@
+"""The objects that scripts hold: setters only store, ``fit()`` resolves."""

@@ -1,0 +1,80 @@
+"""What is known of a tuned model at the end of a run, as plain values: ``inc.json``, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inc_core.facade.session import Session
+from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.quant.recipe import Recipe
+from inc_core.tuning.measure import size_on_disk
+from inc_core.tuning.speed import LatencyComparison, compare_latency
+from inc_core.tuning.trial import Trial, TuningResult
+
+__all__ = ["compare_speed", "gather_facts"]
+
+BYTES_PER_MB = 1_000_000
+
+
+def gather_facts(
+    session: Session,
+    result: TuningResult,
+    trial: Trial,
+    model: Any,
+    float_reasons: Mapping[str, str],
+    latency: LatencyComparison | None,
+) -> dict[str, Any]:
+    """Return accuracy, latency, size and the fate of every op, ready for JSON."""
+    adaptor = session.opened.adaptor
+    return {
+        "model": session.config.model.name,
+        "framework": session.opened.framework,
+        "approach": session.config.quantization.approach,
+        "goal_met": result.best is not None and result.baseline.accuracy is not None,
+        "evaluated": result.baseline.accuracy is not None,
+        "accuracy": {
+            "baseline": result.baseline.accuracy,
+            "final": trial.accuracy,
+            "threshold": result.threshold,
+            "higher_is_better": result.higher_is_better,
+        },
+        "latency": None if latency is None else latency.to_json(),
+        "size_mb": {
+            "baseline": size_on_disk(adaptor, session.opened.model) / BYTES_PER_MB,
+            "final": size_on_disk(adaptor, model) / BYTES_PER_MB,
+        },
+        "ops": _precisions(trial.recipe),
+        "float_ops": dict(float_reasons),
+        "search": {
+            "trials": len(result.trials),
+            "chosen": trial.number,
+            "samples": result.baseline.samples + sum(t.samples for t in result.trials),
+            "seconds": result.baseline.seconds + sum(t.seconds for t in result.trials),
+            "stopped_by": result.stopped_by,
+            "message": result.message,
+            "history_complete": result.history_complete,
+        },
+    }
+
+
+def compare_speed(
+    adaptor: Adaptor, model: Any, tuned: Any, sample: Any
+) -> LatencyComparison | None:
+    """Measure both models interleaved on one batch; ``None`` without a batch."""
+    if sample is None:
+        return None
+
+    def runs(native: Any) -> Callable[[], Any]:
+        return lambda: adaptor.predict(native, sample)
+
+    return compare_latency(runs(model), runs(tuned))
+
+
+def _precisions(recipe: Recipe) -> dict[str, dict[str, int]]:
+    """Return ops by type and precision, such as ``{"Conv": {"int8": 20, "fp32": 1}}``."""
+    table: dict[str, dict[str, int]] = {}
+    for op, config in recipe.ops.items():
+        row = table.setdefault(op.type, {})
+        row[config.precision] = row.get(config.precision, 0) + 1
+    return table

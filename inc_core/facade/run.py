@@ -1,0 +1,166 @@
+"""One run of ``fit()``: the search in its workspace, then the model with everything known of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from inc_core.config.dump import config_to_dict
+from inc_core.config.types import ComponentConfig
+from inc_core.data.batches import iter_batches, slice_batch
+from inc_core.errors import IncError
+from inc_core.facade.facts import compare_speed, gather_facts
+from inc_core.facade.ledger import build_ledger, float_reasons
+from inc_core.facade.session import Session
+from inc_core.hookspecs.adaptor import Executed
+from inc_core.quant.spec import OpKey
+from inc_core.tuned_model import TunedModel
+from inc_core.tuning.fingerprint import fingerprint, versions_of
+from inc_core.tuning.job import TuningJob, WeightedObjective
+from inc_core.tuning.journal import Journal
+from inc_core.tuning.loop import tune
+from inc_core.tuning.trial import TuningResult
+from inc_core.tuning.workspace import open_run
+
+__all__ = ["Run"]
+
+# Stored with the model to verify it later: enough to see a wrong kernel, few enough to stay small.
+SAMPLE_SIZE = 8
+
+
+class Run:
+    """The search of one session, and the model that it ends with."""
+
+    def __init__(self, session: Session, *, verbose: bool = False) -> None:
+        self.session = session
+        self._verbose = verbose
+        self._job: TuningJob | None = None
+        self._result: TuningResult | None = None
+
+    def tune(self) -> TuningResult:
+        """Search, in the workspace; an unfinished run of the same problem is taken up."""
+        with self._journal() as journal:
+            self._job = self._make_job(journal)
+            self._result = tune(self._job)
+        return self._result
+
+    def finish(self) -> TunedModel:
+        """Build the best model, measure it beside the float model, and account for every op.
+
+        Raises:
+            IncError: If no trial finished.
+        """
+        assert self._job is not None and self._result is not None
+        trial = self._result.best_seen() or (self._result.trials or (None,))[0]
+        if trial is None or (trial.accuracy is None and self._result.best is None):
+            raise IncError(f"no trial finished, so there is no model: {self._result.message}")
+        model, calibration = self._job.builder.build(trial.recipe)
+        adaptor = self.session.opened.adaptor
+        executed = adaptor.executed(model) if isinstance(adaptor, Executed) else None
+        ledger = build_ledger(self.session.space, trial, executed)
+        batch = self._sample()
+        latency = compare_speed(adaptor, self.session.opened.model, model, batch)
+        reasons = float_reasons(trial.recipe, ledger)
+        return TunedModel(
+            model=model,
+            recipe=trial.recipe,
+            adaptor=adaptor,
+            qparams=calibration.used,
+            ledger=ledger,
+            facts=gather_facts(self.session, self._result, trial, model, reasons, latency),
+            sample=None if batch is None else slice_batch(batch, 0, SAMPLE_SIZE),
+            result=self._result,
+            plugins=self.session.plugins,
+        )
+
+    def why_not_met(self) -> str:
+        """Return the message of the error for a goal that was not met."""
+        assert self._result is not None
+        result = self._result
+        seen = result.best_seen()
+        closest = "no trial finished" if seen is None else (
+            f"the closest was trial {seen.number} with {seen.accuracy:.4f}"
+        )
+        return (
+            f"no recipe met the accuracy goal: the float model has {result.baseline.accuracy:.4f}, "
+            f"{result.threshold:.4f} is needed, {closest} of {len(result.trials)} trials "
+            f"({result.message}). quantizer.best_seen() builds it; or relax "
+            "tuning.accuracy_criterion, or set tuning.exit_policy.on_goal_not_met: best_seen."
+        )
+
+    @contextmanager
+    def _journal(self) -> Iterator[Journal]:
+        session, parts = self.session, self.session.parts
+        config = session.config.tuning
+        if session.evaluator is None or config.exit_policy.performance_only:
+            yield Journal()  # one conversion: there is nothing to resume
+            return
+        problem = fingerprint(
+            adaptor=session.opened.adaptor,
+            model=session.opened.model,
+            config=config_to_dict(session.config),
+            data={
+                "calib_dataloader": session.calib_dataloader,
+                "eval_dataloader": session.eval_dataloader,
+            },
+            functions={
+                "metric": parts.metric,
+                "postprocess": parts.postprocess,
+                "eval_func": parts.eval_func,
+                "objective": parts.objective,
+                "strategy": parts.strategy,
+            },
+        )
+        with open_run(
+            config.workspace.path,
+            problem,
+            seed=config.random_seed,
+            versions=versions_of(session.opened.adaptor),
+            resume=config.workspace.resume,
+        ) as journal:
+            yield journal
+
+    def _make_job(self, journal: Journal) -> TuningJob:
+        session, config = self.session, self.session.config.tuning
+        strategy = session.parts.strategy
+        if strategy is None:
+            strategy = session.plugins.create("strategy", config.strategy)
+        return TuningJob(
+            adaptor=session.opened.adaptor,
+            model=session.opened.model,
+            space=session.space,
+            strategy=strategy,
+            calibrate=None if session.calib_dataloader is None else session.calibrate,
+            evaluator=session.evaluator,
+            criterion=config.criterion,
+            exit_policy=config.exit_policy,
+            objectives=self._objectives(config.objectives),
+            sample=self._sample(),
+            seed=config.random_seed,
+            journal=journal,
+            emit=session.plugins.emit,
+            say=self._say,
+        )
+
+    def _objectives(self, configured: Mapping[str, float]) -> tuple[WeightedObjective, ...]:
+        own = self.session.parts.objective
+        if own is not None:
+            return (WeightedObjective(type(own).__name__.lower(), own),)
+        create = self.session.plugins.create
+        return tuple(
+            WeightedObjective(name, create("objective", ComponentConfig(name)), weight)
+            for name, weight in configured.items()
+        )
+
+    def _sample(self) -> Any:
+        """Return one batch of inputs to measure on; ``None`` if there is no data at all."""
+        for loader in (self.session.eval_dataloader, self.session.calib_dataloader):
+            if loader is not None:
+                return next((batch.inputs for batch in iter_batches(loader)), None)
+        return None
+
+    def _say(self, line: str) -> None:
+        if self._verbose:
+            print(line, file=sys.stderr)

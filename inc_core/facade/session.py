@@ -1,0 +1,248 @@
+"""From configuration and parts to everything a run needs, in one fixed order.
+
+Nothing here depends on the order in which a script set its attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inc_core import common
+from inc_core.config.types import ComponentConfig, Config
+from inc_core.data.batches import iter_batches
+from inc_core.data.build import build_dataloader
+from inc_core.data.metrics import higher_is_better_of
+from inc_core.errors import ConfigError
+from inc_core.facade.calibration import make_calibrator
+from inc_core.facade.parts import Parts
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, FloatRewrites
+from inc_core.plugin import Plugins
+from inc_core.quant.calibrator import Calibrator
+from inc_core.quant.narrow import narrow
+from inc_core.quant.space import TuningSpace
+from inc_core.quant.spec import OpCapability
+from inc_core.tuning.evaluate import Evaluator, FunctionEvaluator, MetricEvaluator
+
+__all__ = ["OpenedModel", "Session", "open_model", "open_session"]
+
+# Model-wide rewrites that a user may switch on or off in quantization.recipes.
+REWRITES = ("bias_correction", "cross_layer_equalization")
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A float model, loaded by the adaptor of its framework."""
+
+    framework: str
+    adaptor: Adaptor
+    model: Any
+    capabilities: Sequence[OpCapability]
+
+
+def open_model(config: Config, source: Any, plugins: Plugins) -> OpenedModel:
+    """Find the framework, import its adaptor, load the model.
+
+    Raises:
+        ConfigError: If no model was given.
+        UnsupportedModelError: If the framework cannot be guessed, or the model not be loaded.
+        ComponentNotFoundError: If no installed plugin offers the framework.
+    """
+    if isinstance(source, common.Model):
+        source = source.root
+    if source is None:
+        raise ConfigError("no model: set quantizer.model to a path or a framework's model")
+    framework = config.model.framework or plugins.guess_framework(source).framework
+    context = AdaptorContext(
+        framework=framework,
+        approach=config.quantization.approach,
+        device=config.device,
+        inputs=config.model.inputs,
+        outputs=config.model.outputs,
+        recipes=config.quantization.recipes,
+    )
+    adaptor: Adaptor = plugins.component("adaptor", framework)(context)
+    model = adaptor.load(source)
+    return OpenedModel(framework, adaptor, model, tuple(adaptor.capabilities(model)))
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything a run needs, resolved."""
+
+    config: Config
+    plugins: Plugins
+    parts: Parts
+    opened: OpenedModel
+    space: TuningSpace
+    calib_dataloader: Any
+    eval_dataloader: Any
+    evaluator: Evaluator | None
+    higher_is_better: bool
+
+    def calibrate(self, model: Any, options: tuple[str, ...]) -> Calibrator:
+        """Return the calibrator of a (rewritten) float model over the calibration data."""
+        return self.calibrate_over(model, options, self._calib_inputs, self.space.calib_samples)
+
+    def calibrate_over(
+        self,
+        model: Any,
+        options: tuple[str, ...],
+        batches: Callable[[], Iterable[Any]],
+        sizes: Sequence[int],
+    ) -> Calibrator:
+        """Return the calibrator of a float model over any batches of inputs."""
+        return make_calibrator(
+            self.opened.adaptor,
+            model,
+            options,
+            space=self.space,
+            batches=batches,
+            sizes=sizes,
+            plugins=self.plugins,
+        )
+
+    def _calib_inputs(self) -> Iterator[Any]:
+        return (batch.inputs for batch in iter_batches(self.calib_dataloader))
+
+
+def open_session(config: Config, parts: Parts, plugins: Plugins) -> Session:
+    """Resolve configuration and parts; reads no data yet.
+
+    Raises:
+        ConfigError: If parts are missing or contradict each other.
+    """
+    plugins.require(config.plugins.require)
+    opened = open_model(config, parts.model, plugins)
+    _refuse_training(config, parts, opened)
+    space = _space(config, opened)
+    calib = _calib_dataloader(config, parts, plugins, space)
+    eval_dataloader, evaluator, metric = _evaluation(config, parts, plugins, opened.adaptor)
+    return Session(
+        config=config,
+        plugins=plugins,
+        parts=parts,
+        opened=opened,
+        space=space,
+        calib_dataloader=calib,
+        eval_dataloader=eval_dataloader,
+        evaluator=evaluator,
+        higher_is_better=_direction(config, metric),
+    )
+
+
+def _refuse_training(config: Config, parts: Parts, opened: OpenedModel) -> None:
+    if config.quantization.approach == "qat" or parts.q_func is not None:
+        raise ConfigError(
+            f"quantization-aware training (approach quant_aware_training, or q_func) was asked for, "
+            f"but the adaptor of {opened.framework!r} cannot train. Use post_training_static_quant "
+            "with a calibration dataloader and leave q_func unset."
+        )
+
+
+def _space(config: Config, opened: OpenedModel) -> TuningSpace:
+    quantization = config.quantization
+    return narrow(
+        opened.capabilities,
+        approach=quantization.approach,
+        model_wise=quantization.model_wise,
+        optype_wise=quantization.optype_wise,
+        op_wise=quantization.op_wise,
+        recipes=quantization.recipes,
+        sizes=quantization.calibration.sampling_sizes,
+        option_sets=_option_sets(opened, quantization.recipes),
+    )
+
+
+def _option_sets(
+    opened: OpenedModel, recipes: Mapping[str, bool]
+) -> tuple[tuple[str, ...], ...]:
+    """Return the option sets to try: the plain model first, then every rewrite left to us at once.
+
+    One step, not one per rewrite: equalization moves error into biases, which correction repairs.
+    """
+    adaptor = opened.adaptor
+    offered = adaptor.rewrites(opened.model) if isinstance(adaptor, FloatRewrites) else ()
+    unavailable = [name for name in REWRITES if recipes.get(name) and name not in offered]
+    if unavailable:
+        raise ConfigError(
+            f"quantization.recipes.{unavailable[0]}: true, but it changes nothing for this model "
+            f"(the adaptor offers: {', '.join(offered) or 'none'}). Remove the line."
+        )
+    always = tuple(name for name in REWRITES if recipes.get(name))
+    optional = tuple(name for name in REWRITES if name in offered and name not in recipes)
+    return (always, tuple(sorted(always + optional))) if optional else (always,)
+
+
+def _calib_dataloader(config: Config, parts: Parts, plugins: Plugins, space: TuningSpace) -> Any:
+    if parts.calib_dataloader is not None:
+        return parts.calib_dataloader
+    built = config.quantization.calibration.dataloader
+    if built is not None:
+        return build_dataloader(built, plugins)
+    modes = {config.mode for op in space.ops for config in space.options(op)}
+    if "static" in modes:
+        raise ConfigError(
+            "static quantization needs calibration data: set quantizer.calib_dataloader, or "
+            "quantization.calibration.dataloader in the configuration; or use "
+            "quantization.approach: post_training_dynamic_quant, which needs none."
+        )
+    return None
+
+
+def _evaluation(
+    config: Config, parts: Parts, plugins: Plugins, adaptor: Adaptor
+) -> tuple[Any, Evaluator | None, Any]:
+    """Return the evaluation loader, the evaluator and the metric; each may be ``None``."""
+    accuracy = config.evaluation.accuracy
+    loader = parts.eval_dataloader
+    if loader is None and accuracy.dataloader is not None:
+        loader = build_dataloader(accuracy.dataloader, plugins)
+    if parts.eval_func is not None:
+        return loader, FunctionEvaluator(parts.eval_func), None
+    metric = parts.metric
+    if metric is None and accuracy.metric is not None:
+        metric = _metric_from(accuracy.metric, plugins)
+    if loader is None or metric is None:
+        _refuse_half(config, loader, parts.metric)
+        return loader, None, metric
+    evaluator = MetricEvaluator(
+        adaptor, loader, metric, _postprocess(config, parts, plugins), accuracy.iteration
+    )
+    return loader, evaluator, metric
+
+
+def _refuse_half(config: Config, loader: Any, metric_of_script: Any) -> None:
+    """A loader without a metric, or the reverse, is a mistake unless only performance is wanted."""
+    if config.tuning.exit_policy.performance_only:
+        return
+    if loader is not None:
+        raise ConfigError(
+            "there is an evaluation dataloader but no metric: set quantizer.metric, "
+            "evaluation.accuracy.metric, or tuning.exit_policy.performance_only: true"
+        )
+    if metric_of_script is not None or config.evaluation.accuracy.metric is not None:
+        raise ConfigError(
+            "there is a metric but no evaluation data: set quantizer.eval_dataloader, "
+            "evaluation.accuracy.dataloader, or tuning.exit_policy.performance_only: true"
+        )
+
+
+def _metric_from(config: ComponentConfig, plugins: Plugins) -> common.Metric:
+    """Return a holder that makes a new metric for each evaluation."""
+    return common.Metric(lambda: plugins.create("metric", config), name=config.name)
+
+
+def _postprocess(config: Config, parts: Parts, plugins: Plugins) -> tuple[Any, ...]:
+    if parts.postprocess is not None:
+        return (parts.postprocess,)
+    accuracy = config.evaluation.accuracy
+    return tuple(plugins.create("transform", entry) for entry in accuracy.postprocess)
+
+
+def _direction(config: Config, metric: Any) -> bool:
+    stated = config.tuning.criterion.higher_is_better
+    if stated is not None:
+        return stated
+    return True if metric is None else higher_is_better_of(metric)

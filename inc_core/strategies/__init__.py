@@ -1,0 +1,1 @@
+"""Built-in tuning strategies, one algorithm per file."""

@@ -1,0 +1,29 @@
+"""What plugin authors test with: conformance suites and a numpy toy framework.
+
+The suites are pytest classes to subclass, such as ``AdaptorSuite``; they alone need pytest, so
+they are imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inc_core.testing.adaptor_suite import AdaptorSuite
+    from inc_core.testing.plugin_suite import PluginSuite
+    from inc_core.testing.strategy_suite import StrategySuite
+
+__all__ = ["AdaptorSuite", "PluginSuite", "StrategySuite"]
+
+_HOMES = {
+    "AdaptorSuite": "inc_core.testing.adaptor_suite",
+    "PluginSuite": "inc_core.testing.plugin_suite",
+    "StrategySuite": "inc_core.testing.strategy_suite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'inc_core.testing' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,57 @@
+"""Checks of the optional abilities of an adaptor."""
+
+# ruff: noqa: D102 - the name of a check is its sentence
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from inc_core.hookspecs.adaptor import Adaptor, Executed, FloatRewrites
+from inc_core.quant.recipe import Recipe
+from inc_core.quant.space import TuningSpace
+from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures, Batch
+from inc_core.testing.adaptor_checks.measuring import (
+    calibrate,
+)
+from inc_core.testing.oracle import snr_db
+
+__all__ = ["AbilityChecks"]
+
+
+class AbilityChecks(AdaptorFixtures):
+    """What an adaptor says that it can, it does; the rest is skipped."""
+
+    def test_executed_covers_each_op(
+        self, adaptor: Adaptor, quantized: Any, space: TuningSpace
+    ) -> None:
+        if not isinstance(adaptor, Executed):
+            pytest.skip("the adaptor does not say what was executed")
+        executed = adaptor.executed(quantized)
+        assert {c.op for c in space.capabilities} <= set(executed)
+
+    def test_rewrites_keep_the_function_and_the_ops(
+        self, adaptor: Adaptor, model: Any, space: TuningSpace, batches: Sequence[Batch]
+    ) -> None:
+        if not isinstance(adaptor, FloatRewrites) or not adaptor.rewrites(model):
+            pytest.skip("no rewrite applies")
+        before = adaptor.digest(model)
+        rewritten = adaptor.rewrite(model, adaptor.rewrites(model))
+        assert adaptor.digest(model) == before
+        assert [c.op for c in adaptor.capabilities(rewritten)] == [c.op for c in space.capabilities]
+        snr = snr_db(adaptor.predict(model, batches[0]), adaptor.predict(rewritten, batches[0]))
+        assert snr >= self.rewrite_snr_db, f"{snr:.1f} dB"
+
+    def test_every_option_can_be_built(
+        self, adaptor: Adaptor, model: Any, space: TuningSpace, batches: Sequence[Batch]
+    ) -> None:
+        if not isinstance(adaptor, FloatRewrites) or not adaptor.rewrites(model):
+            pytest.skip("no rewrite applies")
+        options = tuple(adaptor.rewrites(model))
+        rewritten = adaptor.rewrite(model, options)
+        recipe = Recipe(space.default().ops, options=options)
+        calibration = calibrate(adaptor, rewritten, space, batches, channels=True)
+        built = adaptor.quantize(rewritten, recipe, calibration)
+        snr = snr_db(adaptor.predict(model, batches[0]), adaptor.predict(built, batches[0]))
+        assert snr >= self.min_snr_db, f"{snr:.1f} dB"

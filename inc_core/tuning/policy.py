@@ -1,0 +1,147 @@
+"""When a search ends and which accepted trial wins; pure functions of what has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from statistics import median
+
+from inc_core.config.types import ExitPolicyConfig
+from inc_core.tuning.criterion import Criterion
+from inc_core.tuning.trial import StopReason, Trial
+
+__all__ = ["Ranking", "Stop", "Stopping", "failing_alike"]
+
+FAILURES_ALIKE = 3  # different recipes that fail in one way: the cause is outside of the recipes
+
+# A strategy that only repeats itself has seen everything it can propose.
+REPETITIONS = 100
+
+FAILED = frozenset({"failed", "oom", "crashed", "timeout"})
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why a search ends."""
+
+    reason: StopReason
+    message: str
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """The exit policy: asked after each trial, and before each."""
+
+    policy: ExitPolicyConfig
+
+    def after(self, trials: Sequence[Trial]) -> Stop | None:
+        """Return why the search ends after its latest trial, if it does."""
+        if not trials:
+            return None
+        latest = trials[-1]
+        if latest.accepted and self.policy.timeout == 0:
+            return Stop("goal_met", f"trial {latest.number} met the accuracy goal")
+        if failing_alike(trials):
+            return Stop(
+                "failures", f"{FAILURES_ALIKE} recipes in a row failed alike: {latest.error}"
+            )
+        if _repetitions(trials) >= REPETITIONS:
+            return Stop("exhausted", f"the strategy repeated known recipes {REPETITIONS} times")
+        limit = self.policy.max_trials
+        if limit is not None and sum(trial.status != "cached" for trial in trials) >= limit:
+            return Stop("max_trials", f"max_trials ({limit}) was reached")
+        return None
+
+    def before(self, trials: Sequence[Trial], elapsed: float) -> Stop | None:
+        """Return why no further trial is started, if none is.
+
+        Args:
+            trials: What was tried so far.
+            elapsed: Seconds of the whole search so far.
+        """
+        budget = self.policy.timeout
+        if budget <= 0:
+            return None
+        if elapsed >= budget:
+            return Stop("timeout", f"the time of {budget:g} s is up")
+        expected = _expected_seconds(trials)
+        # the very first trial is started anyway: without one there is nothing to return
+        if expected is not None and elapsed + expected > budget:
+            return Stop(
+                "timeout",
+                f"{budget - elapsed:.1f} s of {budget:g} s are left and a trial takes about "
+                f"{expected:.1f} s",
+            )
+        return None
+
+
+def _expected_seconds(trials: Iterable[Trial]) -> float | None:
+    spent = [trial.seconds for trial in trials if trial.status == "ok"]
+    return median(spent[-5:]) if spent else None
+
+
+def _repetitions(trials: Sequence[Trial]) -> int:
+    return sum(1 for _ in takewhile(lambda trial: trial.status == "cached", reversed(trials)))
+
+
+def failing_alike(trials: Sequence[Trial]) -> bool:
+    """Whether the last three different recipes failed in one way, one after the other.
+
+    In one way means: the same exception type at the same place; messages may name different ops.
+    """
+    run_ones = (trial for trial in reversed(trials) if trial.status != "cached")
+    tail = list(islice(run_ones, FAILURES_ALIKE))
+    if len(tail) < FAILURES_ALIKE or any(trial.status not in FAILED for trial in tail):
+        return False
+    return len({_kind(trial) for trial in tail}) == 1
+
+
+def _kind(trial: Trial) -> tuple[str, str, str]:
+    """Return status, exception type and place of a failure (``Type: message [at place]``)."""
+    place = trial.error.rpartition(" [at ")[2] if " [at " in trial.error else ""
+    return trial.status, trial.error.partition(":")[0], place
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Orders accepted trials: by weighted objectives, then by accuracy, then by number.
+
+    Attributes:
+        criterion: Which of two accuracies is better.
+        baseline: The float model's objectives by name.
+        weights: Weight by objective name.
+        higher_is_better: Direction by objective name.
+    """
+
+    criterion: Criterion
+    baseline: Mapping[str, float]
+    weights: Mapping[str, float]
+    higher_is_better: Mapping[str, bool]
+
+    def cost(self, trial: Trial) -> float:
+        """Return the weighted mean of the objectives as shares of the float model's; 1 is as float.
+
+        Accuracy may be an objective too: its loss relative to the float model is added to 1.
+        """
+        terms = [(w, self._share(name, trial)) for name, w in self.weights.items()]
+        known = [(weight, share) for weight, share in terms if share is not None]
+        total = sum(weight for weight, _ in known)
+        return sum(weight * share for weight, share in known) / total if total else 1.0
+
+    def _share(self, name: str, trial: Trial) -> float | None:
+        value, reference = trial.objectives.get(name), self.baseline.get(name)
+        if value is None or reference is None:
+            return None
+        loss = reference - value if self.higher_is_better.get(name, False) else value - reference
+        # relative to |reference|; a reference of 0 leaves the plain difference
+        return 1.0 + loss / (abs(reference) or 1.0)
+
+    def best(self, trials: Iterable[Trial]) -> Trial | None:
+        """Return the accepted trial of least cost, the more accurate and earlier one on a tie."""
+        accepted = [trial for trial in trials if trial.accepted and trial.accuracy is not None]
+        return min(accepted, key=self._key, default=None)
+
+    def _key(self, trial: Trial) -> tuple[float, float, int]:
+        assert trial.accuracy is not None
+        return self.cost(trial), self.criterion.loss(trial.accuracy), trial.number

@@ -1,0 +1,141 @@
+"""Latency of two models side by side: interleaved rounds, so that drift of the machine cancels."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Latency", "LatencyComparison", "compare_latency"]
+
+# Long enough for a 5 % difference to show on a noisy desktop, short against any search.
+MAX_SECONDS = 10.0
+MAX_ROUNDS = 200
+MIN_ROUNDS = 5
+WARMUP_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds per batch of one model: median and quartiles over its rounds."""
+
+    median: float
+    q1: float
+    q3: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Latency:
+        """Summarize the times of all rounds."""
+        q1, median, q3 = np.percentile(seconds, [25, 50, 75])
+        return cls(float(median), float(q1), float(q3))
+
+
+@dataclass(frozen=True)
+class LatencyComparison:
+    """The speed of a tuned model beside the float model's.
+
+    Attributes:
+        baseline: The float model.
+        tuned: The tuned model.
+        speedup: Median over rounds of float time by tuned time; above 1 the tuned model is faster.
+        speedup_lo: Lower end of the 95 % interval of ``speedup``.
+        speedup_hi: Upper end of it.
+        rounds: How many pairs were timed.
+    """
+
+    baseline: Latency
+    tuned: Latency
+    speedup: float
+    speedup_lo: float
+    speedup_hi: float
+    rounds: int
+
+    @property
+    def verdict(self) -> str:
+        """``"faster"`` or ``"slower"`` if the interval excludes 1, else ``"about equal"``."""
+        if self.speedup_lo > 1.0:
+            return "faster"
+        return "slower" if self.speedup_hi < 1.0 else "about equal"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return {
+            **vars(self),
+            "baseline": dict(vars(self.baseline)),
+            "tuned": dict(vars(self.tuned)),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> LatencyComparison:
+        """Inverse of ``to_json``."""
+        pair = {name: Latency(**fields[name]) for name in ("baseline", "tuned")}
+        return cls(**{**fields, **pair})
+
+
+def compare_latency(
+    baseline: Callable[[], Any],
+    tuned: Callable[[], Any],
+    *,
+    max_seconds: float = MAX_SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> LatencyComparison:
+    """Time two calls in interleaved rounds whose order alternates.
+
+    Ends after ``MAX_ROUNDS`` pairs, or when ``max_seconds`` are spent and ``MIN_ROUNDS`` pairs are
+    timed; very slow calls may so take longer.
+
+    Args:
+        baseline: Runs one batch through the float model.
+        tuned: Runs the same batch through the tuned model.
+        max_seconds: Bound of the whole comparison, in seconds.
+        clock: Seconds.
+    """
+    start = clock()
+    for _ in range(WARMUP_ROUNDS):
+        baseline()
+        tuned()
+        if clock() - start > max_seconds / 4:
+            break
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) < MIN_ROUNDS or (len(pairs) < MAX_ROUNDS and clock() - start < max_seconds):
+        if len(pairs) % 2 == 0:
+            first = _timed(baseline, clock)
+            pairs.append((first, _timed(tuned, clock)))
+        else:
+            first = _timed(tuned, clock)
+            pairs.append((_timed(baseline, clock), first))
+    return _summarize(pairs)
+
+
+def _timed(call: Callable[[], Any], clock: Callable[[], float]) -> float:
+    start = clock()
+    call()
+    return clock() - start
+
+
+def _summarize(pairs: Sequence[tuple[float, float]]) -> LatencyComparison:
+    # a clock of coarse resolution may show 0 for a tiny model
+    ratios = sorted(max(a, 1e-9) / max(b, 1e-9) for a, b in pairs)
+    lo, hi = _median_interval(len(ratios))
+    return LatencyComparison(
+        baseline=Latency.of([a for a, _ in pairs]),
+        tuned=Latency.of([b for _, b in pairs]),
+        speedup=float(np.median(ratios)),
+        speedup_lo=ratios[lo],
+        speedup_hi=ratios[hi],
+        rounds=len(pairs),
+    )
+
+
+def _median_interval(count: int) -> tuple[int, int]:
+    """Return the order statistics that enclose the median with 95 % (binomial, no assumption)."""
+    cumulative = 0.0
+    for k in range(count // 2):
+        cumulative += math.comb(count, k) / 2.0**count
+        if cumulative > 0.025:
+            return k, count - 1 - k
+    return max(0, (count - 1) // 2), count // 2

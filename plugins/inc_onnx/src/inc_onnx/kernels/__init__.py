@@ -1,0 +1,1 @@
+"""Which quantized forms of which ops this plugin can write, and how: the kernel table."""

@@ -1,0 +1,86 @@
+"""Integer biases: their scale is the product of the input's and the weight's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from inc_core.quant.qparams import QParams
+from inc_onnx.weights import QuantizedWeight
+
+__all__ = ["corrected_bias", "fit_weight_to_bias", "integer_bias"]
+
+Array = np.ndarray[Any, Any]
+
+# the sum of products needs room beside the bias in 32 bits
+_BIAS_LIMIT = 2.0**30
+
+
+def integer_bias(bias: Array, x_scale: float, weight_scale: Array) -> Array:
+    """Return a bias as int32 of scale ``x_scale * weight_scale``.
+
+    Args:
+        bias: Float bias, shape ``(channels,)``.
+        x_scale: Scale of the op's input.
+        weight_scale: Scale of the weight, shape ``()`` or ``(channels,)``.
+    """
+    scale = np.float64(x_scale) * weight_scale.astype(np.float64)
+    return np.rint(bias.astype(np.float64) / scale).clip(-_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
+
+
+def fit_weight_to_bias(
+    weight: Array, quantized: QuantizedWeight, bias: Array, x_scale: float, axis: int
+) -> QuantizedWeight:
+    """Coarsen the scale of channels whose bias would not fit into 32 bits.
+
+    A dead channel has weights near 0 and so a tiny scale, but may well have a bias.
+
+    Args:
+        weight: Float weight.
+        quantized: The same weight quantized.
+        bias: Float bias, shape ``(channels,)``.
+        x_scale: Scale of the op's input.
+        axis: Dimension of the output channels.
+
+    Returns:
+        ``quantized`` itself where every bias fits, which is the rule.
+    """
+    scale = quantized.qparams.scale
+    needed = (np.abs(bias) / (np.float64(x_scale) * _BIAS_LIMIT)).astype(np.float32)
+    needed = needed if scale.ndim else needed.max(initial=0.0)
+    if np.all(needed <= scale):
+        return quantized
+    wider = np.maximum(scale, needed).astype(np.float32)
+    qparams = QParams(wider, quantized.qparams.zero_point, quantized.qparams.dtype, quantized.qparams.axis)
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    rounded = np.rint(weight / wider.reshape(shape if wider.ndim else ()))
+    limit = float(np.abs(quantized.q_weight).max(initial=1))
+    return QuantizedWeight(rounded.clip(-limit, limit).astype(np.int8), qparams)
+
+
+def corrected_bias(
+    bias: Array, weight: Array, q_weight: Array, scale: Array, channel_mean: Array
+) -> Array:
+    """Take the mean error that the rounded weights cause off the bias.
+
+    Args:
+        bias: Float bias, shape ``(out,)``.
+        weight: Float weight, shape ``(out, in, ...)``; grouped: ``in`` is that of one group.
+        q_weight: The integers of the weight, same shape.
+        scale: Scale of the weight, shape ``()`` or ``(out,)``.
+        channel_mean: Mean of the op's input per channel, shape ``(in * groups,)``.
+
+    Returns:
+        The corrected bias, float32.
+
+    Source: Nagel et al. 2019 (arXiv:1906.04721), section 4.2.
+    """
+    out, inside = weight.shape[:2]
+    shape = (-1, *([1] * (weight.ndim - 1))) if scale.ndim else ()
+    error = q_weight.astype(np.float32) * scale.reshape(shape) - weight
+    per_input = error.reshape(out, inside, -1).sum(axis=2)
+    groups = channel_mean.size // inside
+    means = np.repeat(channel_mean.reshape(groups, inside), out // groups, axis=0)
+    return (bias - (per_input * means).sum(axis=1)).astype(np.float32)

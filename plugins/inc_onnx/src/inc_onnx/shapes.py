@@ -1,0 +1,46 @@
+"""Shape inference that never copies weights."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper, shape_inference
+
+__all__ = ["with_shapes"]
+
+# shape arithmetic reads the values of small initializers; of large ones it needs only the shape
+_SMALL_BYTES = 4096
+
+
+def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``proto`` itself, with the shapes and types of all tensors written into it."""
+    outline = _outline(proto)
+    try:
+        inferred = shape_inference.infer_shapes(outline, data_prop=True)
+    except (shape_inference.InferenceError, RuntimeError, ValueError):
+        inferred = outline  # unknown custom ops or wrong declarations: go on with what is declared
+    known = {t.name for t in proto.graph.initializer}
+    known.update(i.name for i in proto.graph.input)
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(i for i in inferred.graph.value_info if i.name not in known)
+    return proto
+
+
+def _outline(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with every large initializer replaced by an input of its shape."""
+    outline = onnx.ModelProto()
+    outline.ir_version = proto.ir_version
+    outline.opset_import.extend(proto.opset_import)
+    outline.functions.extend(proto.functions)
+    outline.graph.name = "outline"
+    outline.graph.node.extend(proto.graph.node)
+    outline.graph.input.extend(proto.graph.input)
+    outline.graph.output.extend(proto.graph.output)
+    outline.graph.value_info.extend(proto.graph.value_info)
+    given = {i.name for i in proto.graph.input}
+    for tensor in proto.graph.initializer:
+        if tensor.ByteSize() <= _SMALL_BYTES and tensor.data_location != TensorProto.EXTERNAL:
+            outline.graph.initializer.append(tensor)
+        elif tensor.name not in given:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            outline.graph.input.append(info)
+    return outline

@@ -1,0 +1,40 @@
+"""What ``inc_core`` and ``inc_core.experimental`` offer to scripts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import inc_core
+
+
+def test_each_public_name_can_be_had():
+    for name in inc_core.__all__:
+        assert getattr(inc_core, name) is not None
+
+
+def test_dir_shows_each_public_name():
+    assert set(inc_core.__all__) <= set(dir(inc_core))
+
+
+def test_experimental_is_the_same_class():
+    from inc_core import experimental
+
+    assert experimental.Quantization is inc_core.Quantization
+    assert experimental.common is inc_core.common
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'inc_core' has no attribute 'Quantisation'"):
+        _ = inc_core.Quantisation
+
+
+def test_version_is_that_of_the_distributions():
+    root = Path(inc_core.__file__).parents[1]
+    for path in [root / "pyproject.toml", *root.glob("plugins/*/pyproject.toml")]:
+        if path.is_file():
+            stated = re.search(r'^version = "(.+)"$', path.read_text(encoding="utf-8"), re.M)
+            assert stated is not None
+            assert stated[1] == inc_core.__version__, path

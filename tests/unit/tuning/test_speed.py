@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from inc_core.tuning.speed import MAX_ROUNDS, MIN_ROUNDS, LatencyComparison, compare_latency
+
+
+class Machine:
+    """A clock that only calls move; every call may be slower than the last (thermal drift)."""
+
+    def __init__(self, drift: float = 0.0) -> None:
+        self.now = 0.0
+        self.drift = drift
+        self.calls: list[str] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def call(self, name: str, seconds: float):
+        def run() -> None:
+            self.calls.append(name)
+            self.now += seconds * (1 + self.drift * len(self.calls))
+
+        return run
+
+
+def compare(machine, float_seconds, tuned_seconds, **options) -> LatencyComparison:
+    return compare_latency(
+        machine.call("float", float_seconds),
+        machine.call("tuned", tuned_seconds),
+        clock=machine.clock,
+        **options,
+    )
+
+
+def test_the_speedup_is_float_time_by_tuned_time():
+    comparison = compare(Machine(), 0.02, 0.01)
+    assert comparison.speedup == pytest.approx(2.0)
+    assert comparison.baseline.median == pytest.approx(0.02)
+    assert comparison.verdict == "faster"
+
+
+def test_drift_of_the_machine_does_not_favour_either():
+    comparison = compare(Machine(drift=0.01), 0.01, 0.01)
+    assert comparison.speedup == pytest.approx(1.0, abs=0.02)
+    assert comparison.speedup_lo <= 1.0 <= comparison.speedup_hi
+    assert comparison.verdict == "about equal"
+
+
+def test_a_slower_model_is_called_slower():
+    assert compare(Machine(), 0.01, 0.02).verdict == "slower"
+
+
+def test_rounds_alternate_their_order():
+    machine = Machine()
+    compare(machine, 0.01, 0.01)
+    assert machine.calls[6:14] == ["float", "tuned", "tuned", "float"] * 2
+
+
+def test_fast_models_stop_at_the_number_of_rounds():
+    assert compare(Machine(), 1e-4, 1e-4).rounds == MAX_ROUNDS
+
+
+def test_slow_models_stop_at_the_time_but_not_below_the_least_rounds():
+    machine = Machine()
+    assert compare(machine, 10.0, 10.0, max_seconds=30.0).rounds == MIN_ROUNDS
+    assert len(machine.calls) == 2 * MIN_ROUNDS + 2  # warmed up once
+
+
+def test_json_and_back():
+    comparison = compare(Machine(), 0.02, 0.01)
+    assert LatencyComparison.from_json(comparison.to_json()) == comparison
