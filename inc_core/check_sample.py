@@ -30,7 +30,7 @@ def save_sample(path: Path, inputs: Any, outputs: Any) -> None:
         kind, named = _ARRAY, {"0": inputs}
     arrays = {f"input/{name}": np.asarray(array) for name, array in named.items()}
     arrays |= {f"output/{index}": array for index, array in enumerate(as_outputs(outputs))}
-    np.savez_compressed(path, kind=np.array(kind), **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(path, kind=np.array(kind), **arrays)
 
 
 def load_sample(path: Path) -> tuple[Any, tuple[np.ndarray[Any, Any], ...]]:

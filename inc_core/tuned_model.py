@@ -32,6 +32,7 @@ from inc_core.quant.calibrator import load_qparams, save_qparams
 from inc_core.quant.ledger import Decision
 from inc_core.quant.qparams import QParams
 from inc_core.quant.recipe import Recipe
+from inc_core.tuning.report import render_facts
 
 if TYPE_CHECKING:
     from inc_core.plugin import Plugins
@@ -78,6 +79,10 @@ class TunedModel:
     def predict(self, inputs: Any) -> Any:
         """Run the model on one batch: arrays in, arrays out (see ``Adaptor.predict``)."""
         return self.adaptor.predict(self.model, inputs)
+
+    def report(self) -> str:
+        """Return the final report as text: accuracy, latency, size, and why each float op is float."""
+        return render_facts(self.facts)
 
     def save(self, directory: str | Path) -> Path:
         """Write the model into ``directory``, all or nothing, and return its path.

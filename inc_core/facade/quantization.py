@@ -110,9 +110,7 @@ class Quantization(Parts):
 
     def check(self) -> CheckReport:
         """Resolve everything and send one batch through every stage; nothing is written."""
-        return check_session(
-            open_session(self.config, self, self._plugins or get_plugins())
-        )
+        return check_session(open_session(self.config, self, self._plugins or get_plugins()))
 
     def dataset(self, dataset_type: str, **parameters: Any) -> Any:
         """Build a dataset of an installed plugin by name."""

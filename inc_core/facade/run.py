@@ -15,14 +15,13 @@ from inc_core.facade.facts import compare_speed, gather_facts
 from inc_core.facade.ledger import build_ledger, float_reasons
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import Executed
-from inc_core.quant.spec import OpKey
 from inc_core.tuned_model import TunedModel
 from inc_core.tuning.fingerprint import fingerprint, versions_of
 from inc_core.tuning.job import TuningJob, WeightedObjective
 from inc_core.tuning.journal import Journal
 from inc_core.tuning.loop import tune
 from inc_core.tuning.trial import TuningResult
-from inc_core.tuning.workspace import open_run
+from inc_core.tuning.workspace import open_run, record_facts
 
 __all__ = ["Run"]
 
@@ -63,13 +62,15 @@ class Run:
         batch = self._sample()
         latency = compare_speed(adaptor, self.session.opened.model, model, batch)
         reasons = float_reasons(trial.recipe, ledger)
+        facts = gather_facts(self.session, self._result, trial, model, reasons, latency)
+        record_facts(self._job.journal, facts)
         return TunedModel(
             model=model,
             recipe=trial.recipe,
             adaptor=adaptor,
             qparams=calibration.used,
             ledger=ledger,
-            facts=gather_facts(self.session, self._result, trial, model, reasons, latency),
+            facts=facts,
             sample=None if batch is None else slice_batch(batch, 0, SAMPLE_SIZE),
             result=self._result,
             plugins=self.session.plugins,
@@ -80,8 +81,10 @@ class Run:
         assert self._result is not None
         result = self._result
         seen = result.best_seen()
-        closest = "no trial finished" if seen is None else (
-            f"the closest was trial {seen.number} with {seen.accuracy:.4f}"
+        closest = (
+            "no trial finished"
+            if seen is None
+            else (f"the closest was trial {seen.number} with {seen.accuracy:.4f}")
         )
         return (
             f"no recipe met the accuracy goal: the float model has {result.baseline.accuracy:.4f}, "

@@ -155,9 +155,7 @@ def _space(config: Config, opened: OpenedModel) -> TuningSpace:
     )
 
 
-def _option_sets(
-    opened: OpenedModel, recipes: Mapping[str, bool]
-) -> tuple[tuple[str, ...], ...]:
+def _option_sets(opened: OpenedModel, recipes: Mapping[str, bool]) -> tuple[tuple[str, ...], ...]:
     """Return the option sets to try: the plain model first, then every rewrite left to us at once.
 
     One step, not one per rewrite: equalization moves error into biases, which correction repairs.

@@ -221,9 +221,7 @@ def load_qparams(path: Path) -> dict[str, QParams]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             count = sum(name.endswith("/name") for name in stored.files)
-            rows = [
-                {part: stored[f"{index}/{part}"] for part in _PARTS} for index in range(count)
-            ]
+            rows = [{part: stored[f"{index}/{part}"] for part in _PARTS} for index in range(count)]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UnsupportedModelError(f"{path}: cannot be read ({error})") from error
     return {str(row["name"]): _from_row(row) for row in rows}

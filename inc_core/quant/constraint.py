@@ -26,8 +26,7 @@ class TensorConstraint:
         """Whether every stated field of ``spec`` is among the allowed values."""
         fields = ("dtype", "scheme", "granularity", "algorithm", "group_size")
         return all(
-            not getattr(self, name) or getattr(spec, name) in getattr(self, name)
-            for name in fields
+            not getattr(self, name) or getattr(spec, name) in getattr(self, name) for name in fields
         )
 
     def merged_over(self, base: TensorConstraint) -> TensorConstraint:

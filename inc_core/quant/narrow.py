@@ -144,12 +144,11 @@ class _Narrower:
         }
         return tuple(self._with_group(capability, forced) for capability in capabilities)
 
-    def _with_group(
-        self, capability: OpCapability, forced: Mapping[str | None, str]
-    ) -> OpCapability:
-        if capability.group not in forced or not _quantized(capability.configs):
+    def _with_group(self, capability: OpCapability, forced: Mapping[str, str]) -> OpCapability:
+        cause = forced.get(capability.group or "")
+        if cause is None or not _quantized(capability.configs):
             return capability
-        reason = f"{forced[capability.group]!r} is float, and both must switch together"
+        reason = f"{cause!r} is float, and both must switch together"
         self._decide(capability, reason, "adaptor")
         return _only_float(capability)
 

@@ -68,9 +68,7 @@ class Recipe:
     def from_json(cls, fields: Mapping[str, Any]) -> Recipe:
         """Inverse of ``to_json``."""
         return cls(
-            ops={
-                OpKey(row["name"], row["type"]): OpConfig.from_json(row) for row in fields["ops"]
-            },
+            ops={OpKey(row["name"], row["type"]): OpConfig.from_json(row) for row in fields["ops"]},
             calib_samples=fields["calib_samples"],
             options=tuple(fields["options"]),
         )

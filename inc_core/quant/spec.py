@@ -150,7 +150,7 @@ class OpConfig:
         )
 
     def __str__(self) -> str:
-        parts = [self.mode]
+        parts: list[str] = [self.mode]
         if self.activation is not None:
             parts.append(f"activation {self.activation}")
         if self.weight is not None:
@@ -183,4 +183,6 @@ class OpCapability:
 
     def __post_init__(self) -> None:
         if not any(not config.is_quantized for config in self.configs):
-            raise QuantizationError(f"{self.op.name!r} offers no float config; every op must offer one")
+            raise QuantizationError(
+                f"{self.op.name!r} offers no float config; every op must offer one"
+            )

@@ -27,6 +27,10 @@ UnitStage: TypeAlias = (
 )
 
 
+# How often stage 3 may start again when nothing but one last op is left in integers.
+RESTARTS = 2
+
+
 class BasicStrategy:
     """The search of the original tool, bounded.
 
@@ -34,9 +38,12 @@ class BasicStrategy:
        sizes; each scheme for one op type alone. Each step starts from the best so far; at most
        ``MAX_SCHEMES`` trials.
     2. From the best of these, each op (or group) alone goes back to float, last op first.
-    3. Ops go back cumulatively, the one whose absence helped most first, until all are float.
+    3. Ops go back cumulatively, the one whose absence helped most first. Where that ends with a
+       single op in integers, and still fails, that op is certainly at fault: it stays float and
+       the stage starts again.
 
-    For N ops that is at most ``MAX_SCHEMES + 2 N`` trials; the last is the float model.
+    For N ops that is at most ``MAX_SCHEMES + (2 + RESTARTS) N + 1`` trials; the last is the float
+    model.
     """
 
     def propose(self, space: TuningSpace, context: StrategyContext) -> Proposals:
@@ -45,13 +52,10 @@ class BasicStrategy:
         base = _best(tried, context).recipe
         alone = yield from _one_by_one_stage(space, context, base)
         # sorted keeps the order among equals: later ops first
-        ranked = sorted(alone, key=lambda pair: _loss(pair[1], context))
-        recipe = base
-        for count, (unit, _) in enumerate(ranked):
-            recipe = _back_to_float(space, recipe, unit)
-            # one unit alone was tried in stage 2; the last step is the plain float model below
-            if 0 < count < len(ranked) - 1:
-                yield recipe
+        ranked = [unit for unit, trial in sorted(alone, key=lambda pair: _loss(pair[1], context))]
+        seen = {base.fingerprint, *(trial.recipe.fingerprint for _, trial in alone)}
+        for recipe in _unseen(_cumulative(space, base, ranked), seen):
+            yield recipe
         yield space.all_float()
 
 
@@ -72,6 +76,19 @@ def _one_by_one_stage(space: TuningSpace, context: StrategyContext, base: Recipe
     recipes = (_back_to_float(space, base, unit) for unit in units)
     trials = yield from _in_batches(recipes, context.width)
     return list(zip(units, trials, strict=True))
+
+
+def _cumulative(space: TuningSpace, base: Recipe, ranked: Sequence[Unit]) -> Iterator[Recipe]:
+    """Yield ever more units back to float; all but one, once they failed, convict that one."""
+    guilty: list[Unit] = []
+    for _ in range(1 + RESTARTS):
+        suspects = [unit for unit in ranked if unit not in guilty]
+        if not suspects:
+            return
+        for count in range(len(suspects)):
+            floats = [*guilty, *suspects[:count]]
+            yield base.with_ops({op: space.fallback(op) for unit in floats for op in unit})
+        guilty.append(suspects[-1])
 
 
 def _in_batches(recipes: Iterator[Recipe], width: int) -> Stage:

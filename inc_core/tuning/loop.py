@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from inc_core.errors import EvaluationError, StrategyError
+from inc_core.errors import EvaluationError, IncError, StrategyError
 from inc_core.hookspecs.strategy import Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.criterion import Criterion
@@ -125,7 +125,7 @@ class _Search:
         assert job.evaluator is not None
         try:
             evaluation = job.evaluator.evaluate(job.model)
-        except EvaluationError:
+        except IncError:
             raise
         except Exception as error:  # user code: whatever it raises ends the run
             raise EvaluationError(
@@ -182,6 +182,10 @@ class _Search:
 
     def _one(self, recipe: Recipe) -> Trial:
         """Replay, recall or run the trial of a recipe, and remember it."""
+        if not isinstance(recipe, Recipe):
+            raise StrategyError(
+                f"the strategy yielded {recipe!r}; a Recipe or a list of them is needed"
+            )
         number = len(self.trials) + 1
         fingerprint = recipe.fingerprint
         built = None
@@ -237,10 +241,6 @@ def _next_proposal(
 
 
 def _check_in_space(job: TuningJob, recipe: Recipe) -> None:
-    if not isinstance(recipe, Recipe):
-        raise StrategyError(
-            f"the strategy yielded {recipe!r}; a Recipe or a list of them is needed"
-        )
     problem = outside_of(job.space, recipe)
     if problem:
         raise StrategyError(f"the strategy proposed a recipe outside of the space: {problem}")

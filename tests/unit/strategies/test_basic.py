@@ -5,7 +5,7 @@ import pytest
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import FP32, OpCapability, OpConfig, OpKey, TensorSpec
-from inc_core.strategies.basic import MAX_SCHEMES, BasicStrategy
+from inc_core.strategies.basic import MAX_SCHEMES, RESTARTS, BasicStrategy
 from inc_core.testing.strategy_suite import BASELINE, StrategySuite, drive, sample_space
 
 
@@ -14,7 +14,7 @@ class TestBasic(StrategySuite):
         return BasicStrategy()
 
     def max_trials(self, space: TuningSpace) -> int:
-        return MAX_SCHEMES + 2 * len(space.ops) + 1
+        return MAX_SCHEMES + (2 + RESTARTS) * len(space.ops) + 1
 
 
 def tried(outcome, space=None, **options) -> list[Recipe]:
@@ -87,6 +87,15 @@ def test_the_cumulative_stage_starts_with_the_ops_that_helped_most():
     # 0.01 is more than the allowed 0.008, so all three must be float
     assert floats(recipes[-2]) == ["op0", "op3", "softmax"]
     assert floats(recipes[-1]) == ["op0", "op3", "op4", "softmax"]
+
+
+def test_ops_that_only_help_together_are_found_without_giving_up_the_others():
+    def outcome(recipe):
+        quantized = {op.name for op in recipe.quantized_ops}
+        return 0.1 if quantized & {"op0", "op3"} else BASELINE  # either alone spoils everything
+
+    recipes = tried(outcome)
+    assert floats(recipes[-1]) == ["op0", "op3", "op4", "op5", "softmax"]
 
 
 def test_with_lower_better_the_order_follows_the_direction():

@@ -83,7 +83,7 @@ class TestSearch:
     def test_calibration_runs_once_per_option_set_however_many_trials(self, search):
         result = tune(search.job())
         assert len(result.trials) > 5
-        assert search.adaptor.observed == 1
+        assert search.adaptor.observed == len(search.space().option_sets) == 2
 
     def test_rewrites_run_once_per_option_set(self, make_search):
         search = make_search(culprits=(4,), spread_layers=(2,))
@@ -401,6 +401,35 @@ class TestReplay:
             assert search.adaptor.quantized == len(whole.trials) - finished
             assert result.best.recipe == whole.best.recipe
             assert len(result.trials) == len(whole.trials)
+
+    def test_cut_at_any_byte_it_finds_the_same(self, make_search, tmp_path):
+        search = make_search(layers=4)
+        path = tmp_path / "journal.jsonl"
+        with Journal(path) as journal:
+            whole = self.run(search, journal)
+        content = path.read_bytes()
+        for size in np.random.default_rng(0).integers(0, len(content), 40):
+            path.write_bytes(content[:size])
+            search.adaptor.quantized = 0
+            with Journal(path) as journal:
+                result = self.run(search, journal)
+            assert result.best.recipe == whole.best.recipe
+            finished = content[:size].rpartition(b"\n")[0].count(b'"type":"finished"')
+            assert search.adaptor.quantized == len(whole.trials) - finished
+
+    def test_a_damaged_record_costs_one_trial(self, search, tmp_path):
+        path = tmp_path / "journal.jsonl"
+        with Journal(path) as journal:
+            whole = self.run(search, journal)
+        lines = path.read_bytes().splitlines(keepends=True)
+        third = [k for k, line in enumerate(lines) if b'"type":"finished"' in line][2]
+        lines[third] = lines[third].replace(b"int8", b"int4")
+        path.write_bytes(b"".join(lines))
+        search.adaptor.quantized = 0
+        with Journal(path) as journal:
+            result = self.run(search, journal)
+        assert search.adaptor.quantized == 1
+        assert [t.accuracy for t in result.trials] == [t.accuracy for t in whole.trials]
 
     def test_failed_trials_are_replayed_as_failed(self, search, tmp_path):
         path = tmp_path / "journal.jsonl"

@@ -100,12 +100,19 @@ class Graph:
 
     def shape(self, tensor: str) -> Shape | None:
         """Return a tensor's shape, ``None`` for unknown dimensions; ``None`` if the rank is unknown."""
+        named = self.named_shape(tensor)
+        if named is None:
+            return None
+        return tuple(d if isinstance(d, int) else None for d in named)
+
+    def named_shape(self, tensor: str) -> tuple[int | str, ...] | None:
+        """Return a tensor's shape with the names of dynamic dimensions (``""`` if they have none)."""
         if tensor in self._initializers:
             return tuple(self._initializers[tensor].dims)
         info = self._types.get(tensor)
         if info is None or not info.HasField("shape"):
             return None
-        return tuple(d.dim_value if d.HasField("dim_value") else None for d in info.shape.dim)
+        return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in info.shape.dim)
 
     def element_type(self, tensor: str) -> int:
         """Return a tensor's ``TensorProto`` element type; 0 if unknown."""

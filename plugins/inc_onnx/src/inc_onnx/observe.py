@@ -22,10 +22,11 @@ from inc_onnx.writer import integer_tensors
 
 __all__ = ["observe"]
 
-# tensors that leave the session in one run together stay below this
-FETCH_BYTES = 64 << 20
-# more samples in one run are not faster on a processor, and their activations take memory
-RUN_SAMPLES = 4
+# all that one run computes, and may have to hold at once, stays near this; one sample is the least
+RUN_BYTES = 64 << 20
+# more samples in one run are not faster on a processor
+RUN_SAMPLES = 64
+_FLOAT_BYTES = 4
 
 Array = np.ndarray[Any, Any]
 
@@ -91,7 +92,7 @@ class _TappedRun:
         self._wanted = list(dict.fromkeys([*names, *self._outputs]))
         # a fixed first dimension cannot be cut
         self._may_split = all(i.shape and not isinstance(i.shape[0], int) for i in self.infos)
-        self._step = 1
+        self._graph = model.graph
 
     def observe(self, arrays: Mapping[str, Array]) -> None:
         """Run one batch, in parts that keep what is fetched small."""
@@ -99,21 +100,34 @@ class _TappedRun:
         if not self._may_split or len(lengths) != 1:
             self._run(arrays, max(lengths, default=1))
             return
-        total, start = lengths.pop(), 0
-        while start < total:
-            stop = min(start + self._step, total)
-            fetched = self._run({n: a[start:stop] for n, a in arrays.items()}, stop - start)
-            per_sample = max(1, fetched // (stop - start))
-            self._step = max(1, min(RUN_SAMPLES, FETCH_BYTES // per_sample))
-            start = stop
+        total, step = lengths.pop(), self._samples_per_run(arrays)
+        for start in range(0, total, step):
+            part = {name: array[start : start + step] for name, array in arrays.items()}
+            self._run(part, min(step, total - start))
 
-    def _run(self, arrays: Mapping[str, Array], samples: int) -> int:
+    def _samples_per_run(self, arrays: Mapping[str, Array]) -> int:
+        sizes: dict[str, int] = {}
+        for name, array in arrays.items():
+            for dim, size in zip(self._graph.named_shape(name) or (), array.shape, strict=False):
+                if isinstance(dim, str):
+                    sizes[dim] = size
+        longest = max(sizes.values(), default=1)
+        batch = {str((self._graph.named_shape(name) or ("",))[0]) for name in arrays}
+        sizes.update(dict.fromkeys(batch, 1))
+        elements = 0
+        for name in (name for node in self._graph.nodes for name in node.output):
+            shape = self._graph.named_shape(name) or ()
+            # a dimension without a name is taken for the longest that the batch has
+            dims = [dim if isinstance(dim, int) else sizes.get(dim, longest) for dim in shape]
+            elements += int(np.prod(dims, dtype=np.float64))
+        return int(np.clip(RUN_BYTES // max(elements * _FLOAT_BYTES, 1), 1, RUN_SAMPLES))
+
+    def _run(self, arrays: Mapping[str, Array], samples: int) -> None:
         results = self._session.run(self._wanted, dict(arrays))
         values = dict(zip(self._wanted, results, strict=True))
         _check_outputs(values, self._outputs)
         for tap in self._taps:
             tap.tell(arrays if tap.is_input else values, samples)
-        return sum(v.nbytes for v in results if isinstance(v, np.ndarray))
 
 
 def _tapped(

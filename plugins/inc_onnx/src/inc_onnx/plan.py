@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from onnx import NodeProto
@@ -24,8 +24,8 @@ COMPUTE_TYPES = frozenset({"Conv", "Gemm", "MatMul"})
 class StaticPlan:
     """Decides scales for the static ops of one recipe, on the unchanged float graph.
 
-    Tensors that only move values share the scale of their source; all inputs and the output of a
-    ``Concat`` share one.
+    Tensors that only move values share the scale of their source; the inputs and the output of a
+    ``Concat`` share one where that is exact.
 
     Args:
         graph: The float graph.
@@ -88,11 +88,27 @@ class StaticPlan:
             sources = [source_tensor(self._graph, t) for t in data_inputs(self._graph, node)]
             for source in sources:
                 self._specs.setdefault(source, _activation(self.configs[node.name]))
-            if node.op_type == "Concat":
-                leader = self._leader(node.output[0])
-                for source in sources:
-                    self._shared[self._leader(source)] = leader
-                self._shared.pop(leader, None)
+            if node.op_type == "Concat" and self._may_share(node, sources):
+                self._share([*sources, node.output[0]])
+
+    def _may_share(self, node: NodeProto, sources: Sequence[str]) -> bool:
+        """Whether one scale for all leaves every absorbed activation implied by the integer range.
+
+        A ``Relu`` is implied only if zero is the smallest integer, a ``Clip`` only if its bound is
+        the largest too: then all inputs must be bounded in the same way.
+        """
+        bounds = set()
+        for source in sources:
+            maker = self._graph.producer(source)
+            is_activation = maker is not None and maker.op_type in ("Relu", "Clip")
+            bounds.add((maker.op_type, *maker.input[1:]) if maker and is_activation else None)
+        return len(bounds) == 1
+
+    def _share(self, tensors: Sequence[str]) -> None:
+        leaders = {self._leader(tensor) for tensor in tensors}
+        first = min(leaders)
+        for leader in leaders - {first}:
+            self._shared[leader] = first
 
     def _leader(self, tensor: str) -> str:
         while tensor in self._shared:
@@ -101,7 +117,7 @@ class StaticPlan:
 
     def _choose_qparams(self, leader: str) -> QParams:
         members = [t for t in self._specs if self._leader(t) == leader]
-        spec = self._specs[leader]
+        spec = next(self._specs[tensor] for tensor in members)
         values = self._graph.constant(leader)
         if values is not None and members == [leader]:
             return choose_qparams(values.min(), values.max(), spec)

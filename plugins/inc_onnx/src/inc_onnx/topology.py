@@ -65,17 +65,17 @@ def fused_activation(graph: Graph, node: NodeProto) -> NodeProto | None:
     following = graph.only_consumer(node.output[0])
     if following is None or following.input[0] != node.output[0]:
         return None
-    if following.op_type == "Relu" or _clips_around_zero(graph, following):
+    if following.op_type == "Relu" or _clips_from_zero(graph, following):
         return following
     return None
 
 
-def _clips_around_zero(graph: Graph, node: NodeProto) -> bool:
-    """Whether a node clips to constant bounds with 0 between them (0 is always representable)."""
+def _clips_from_zero(graph: Graph, node: NodeProto) -> bool:
+    """Whether a node clips to ``[0, constant]``, as Relu6 does."""
     if node.op_type != "Clip":
         return False
     lo, hi = clip_bounds(graph, node)
-    return lo is not None and hi is not None and lo <= 0.0 <= hi
+    return lo == 0.0 and hi is not None and hi > 0.0
 
 
 def clip_bounds(graph: Graph, node: NodeProto) -> tuple[float | None, float | None]:

@@ -107,10 +107,18 @@ def emit(writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Ca
 def emit_concat(
     writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Calibration
 ) -> None:
-    """Write a plain ``Concat`` of integers: the plan gave all of them one scale."""
+    """Write a plain ``Concat`` of integers where all have one scale, else one that rescales."""
     inputs = [writer.quantized(name) for name in node.input]
     output = writer.new_output(node)
-    writer.replace(node, "Concat", [x.name for x in inputs], output.name, **attributes(node))
+    if all((x.scale, x.zero_point) == (output.scale, output.zero_point) for x in inputs):
+        writer.replace(node, "Concat", [x.name for x in inputs], output.name, **attributes(node))
+    elif writer.is_qdq:
+        writer.wrap(node, [writer.dequantized(x) for x in inputs], output)
+    else:
+        names = [output.scale, output.zero_point, *(name for x in inputs for name in x.parts)]
+        writer.replace(
+            node, "QLinearConcat", names, output.name, domain=MICROSOFT, **attributes(node)
+        )
 
 
 _ROWS: Sequence[tuple[str, Requires, Emit]] = (

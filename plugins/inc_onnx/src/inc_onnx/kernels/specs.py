@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from inc_core.quant.spec import OpConfig, TensorSpec
 from inc_onnx.kernels.table import Emit, Kernel, Requires
@@ -11,10 +11,13 @@ from inc_onnx.processor import multiplies_int8_exactly
 __all__ = ["activation_rows", "weighted_rows"]
 
 # uint8 activations only: signed ones leave Q/DQ unfused, or run a QLinearConv 7 times slower than float
-_ACTIVATIONS = tuple(
-    TensorSpec("uint8", "asym", "per_tensor", algorithm)
-    for algorithm in ("minmax", "percentile", "kl", "mse")
-)
+_ACTIVATIONS: Mapping[str, tuple[TensorSpec, ...]] = {
+    scheme: tuple(
+        TensorSpec("uint8", scheme, "per_tensor", algorithm)
+        for algorithm in ("minmax", "percentile", "kl", "mse")
+    )
+    for scheme in ("asym", "sym")
+}
 
 
 def weighted_rows(op_types: Sequence[str], requires: Requires, emit: Emit) -> tuple[Kernel, ...]:
@@ -28,8 +31,9 @@ def weighted_rows(op_types: Sequence[str], requires: Requires, emit: Emit) -> tu
     return tuple(
         Kernel(op_type, OpConfig("static", activation, weight), requires, emit)
         for op_type in op_types
+        for activations in _ACTIVATIONS.values()
         for weight in weights
-        for activation in _ACTIVATIONS
+        for activation in activations
     )
 
 
@@ -37,5 +41,6 @@ def activation_rows(op_type: str, requires: Requires, emit: Emit) -> tuple[Kerne
     """Return the rows of an op without weight."""
     return tuple(
         Kernel(op_type, OpConfig("static", activation), requires, emit)
-        for activation in _ACTIVATIONS
+        for activations in _ACTIVATIONS.values()
+        for activation in activations
     )

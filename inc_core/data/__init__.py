@@ -1,0 +1,1 @@
+"""Data in numpy: loaders, batches of any foreign loader, datasets, transforms, identity."""

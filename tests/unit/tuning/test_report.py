@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inc_core.errors import WorkspaceError
+from inc_core.tuning.loop import tune
+from inc_core.tuning.report import render_facts, report_from_run, report_from_run_json
+from inc_core.tuning.workspace import open_run, record_facts
+
+FACTS = {
+    "goal_met": True,
+    "evaluated": True,
+    "accuracy": {"baseline": 0.8, "final": 0.795, "threshold": 0.792, "higher_is_better": True},
+    "latency": {
+        "baseline": {"median": 0.02, "q1": 0.019, "q3": 0.021},
+        "tuned": {"median": 0.01, "q1": 0.0099, "q3": 0.0102},
+        "speedup": 2.0,
+        "speedup_lo": 1.95,
+        "speedup_hi": 2.05,
+        "rounds": 200,
+    },
+    "size_mb": {"baseline": 4.0, "final": 1.0},
+    "ops": {"Conv": {"int8": 20, "fp32": 1}, "Add": {"fp32": 6}},
+    "float_ops": {"conv9": "float in trial 3", **{f"add{n}": "no kernel" for n in range(6)}},
+    "search": {
+        "trials": 3,
+        "chosen": 3,
+        "samples": 40_000,
+        "seconds": 12.3,
+        "stopped_by": "goal_met",
+        "message": "trial 3 met the accuracy goal",
+        "history_complete": True,
+    },
+}
+
+
+def changed(**parts):
+    return {**FACTS, **parts}
+
+
+def test_the_whole_report():
+    assert render_facts(FACTS).splitlines() == [
+        "Result: accuracy goal met",
+        "                float                     tuned",
+        "  accuracy      0.8000                    0.7950                   goal >= 0.7920",
+        "  latency (ms)  20.000 (19.000 - 21.000)  10.000 (9.900 - 10.200)  "
+        "2.00x [95 %: 1.95 - 2.05], 200 interleaved rounds",
+        "  size (MB)     4.00                      1.00                     4.00x smaller",
+        "Ops by precision:",
+        "        total  fp32  int8",
+        "  Add   6      6     0",
+        "  Conv  21     1     20",
+        "Ops that stayed float:",
+        "  add0, add1, add2, add3, ... (6 ops): no kernel",
+        "  conv9: float in trial 3",
+        "Search: 3 trial(s), trial 3 chosen, 40000 samples evaluated, 12.3 s",
+        "Stopped because the accuracy goal was met: trial 3 met the accuracy goal",
+    ]
+
+
+def test_a_goal_that_was_not_met_is_said_first():
+    assert render_facts(changed(goal_met=False)).startswith(
+        "Result: accuracy goal NOT met (best seen)"
+    )
+
+
+def test_without_evaluation_there_is_no_accuracy():
+    text = render_facts(
+        changed(
+            evaluated=False,
+            goal_met=False,
+            accuracy={"baseline": None, "final": None, "threshold": None},
+        )
+    )
+    assert text.startswith("Result: converted; accuracy was NOT evaluated")
+    assert "accuracy  " not in text
+
+
+def test_a_float_model_is_called_one():
+    text = render_facts(changed(ops={"Conv": {"fp32": 21}}))
+    assert "no quantized op could be kept: this is the float model" in text
+
+
+def test_a_slower_model_is_called_slower():
+    latency = {**FACTS["latency"], "speedup": 0.5, "speedup_lo": 0.4, "speedup_hi": 0.6}
+    assert "SLOWER than the float model on this machine" in render_facts(changed(latency=latency))
+
+
+def test_an_incomplete_history_is_said():
+    search = {**FACTS["search"], "history_complete": False}
+    assert "History incomplete" in render_facts(changed(search=search))
+
+
+def test_lower_is_better_turns_the_goal():
+    accuracy = {**FACTS["accuracy"], "higher_is_better": False}
+    assert "goal <= 0.7920" in render_facts(changed(accuracy=accuracy))
+
+
+@pytest.mark.parametrize("missing", sorted(FACTS))
+def test_what_is_not_known_is_left_out(missing):
+    assert render_facts({name: part for name, part in FACTS.items() if name != missing})
+
+
+@pytest.fixture
+def finished_run(search, tmp_path):
+    lines = []
+    with open_run(tmp_path, {"model": "m"}, seed=1) as journal:
+        result = tune(search.job(journal=journal, say=lines.append))
+    return tmp_path, journal, result, lines
+
+
+def test_a_run_reports_from_its_journal_what_was_printed(finished_run):
+    workspace, _, result, lines = finished_run
+    report = report_from_run(workspace).splitlines()
+    assert report[0].startswith("run-0001: stopped because the accuracy goal was met: trial")
+    assert report[1:] == lines
+    assert len(lines) == 1 + len(result.trials)
+
+
+def test_with_facts_the_final_report_follows(finished_run):
+    workspace, journal, *_ = finished_run
+    record_facts(journal, FACTS)
+    assert report_from_run(workspace / "run-0001").endswith(render_facts(FACTS))
+
+
+def test_the_same_as_plain_values(finished_run):
+    workspace, journal, result, _ = finished_run
+    record_facts(journal, FACTS)
+    report = json.loads(json.dumps(report_from_run_json(workspace)))
+    assert report["run"] == "run-0001"
+    assert len(report["trials"]) == len(result.trials)
+    assert report["baseline"]["accuracy"] == 1.0
+    assert report["stopped"]["reason"] == "goal_met"
+    assert report["facts"]["goal_met"] is True
+    assert report["header"]["fingerprint"] == {"model": "m"}
+
+
+def test_a_killed_run_is_unfinished(finished_run):
+    workspace, journal, *_ = finished_run
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(b"".join(lines[:6]))
+    assert report_from_run(workspace).startswith("run-0001: unfinished\nFP32 baseline is:")
+
+
+def test_without_a_run_there_is_an_error(tmp_path):
+    with pytest.raises(WorkspaceError, match="no run here"):
+        report_from_run(tmp_path)
