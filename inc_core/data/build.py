@@ -45,9 +45,9 @@ def build_dataloader(config: DataLoaderConfig, components: Components) -> DataLo
         ComponentNotFoundError: If a name is unknown.
         DataError: If the dataset cannot be read in the way that is asked for.
     """
-    created = tuple(components.create("transform", entry) for entry in config.transforms)
-    wanted = {
-        "transform": (created[0] if len(created) == 1 else Compose(created)) if created else None,
+    created = [components.create("transform", entry) for entry in config.transforms]
+    wanted: dict[str, Any] = {
+        "transform": Compose(created) if created else None,
         "filter": config.filter and components.create("transform", config.filter),
     }
     takes = _parameters(components.component("dataset", config.dataset.name))

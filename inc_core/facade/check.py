@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from inc_core.data.batches import iter_batches, take
 from inc_core.errors import DataError
-from inc_core.facade.session import Session
+from inc_core.facade.session import Session, batch_count
 from inc_core.hookspecs.adaptor import FloatRewrites
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
@@ -131,7 +131,7 @@ def _estimate(session: Session, stages: dict[str, float], sizes: list[int]) -> d
     if read is not None:
         batches = math.ceil(max(session.space.calib_samples) / max(1, _batch_size(session)))
         estimate["calibration"] = batches * (read + stages["calibrate"])
-    count = _length(session.eval_dataloader)
+    count = batch_count(session.eval_dataloader)
     if sizes and count:
         read = stages["read an evaluation batch"]
         estimate["baseline"] = count * (read + stages["float inference"])
@@ -141,13 +141,6 @@ def _estimate(session: Session, stages: dict[str, float], sizes: list[int]) -> d
 
 def _batch_size(session: Session) -> int:
     return int(getattr(session.calib_dataloader, "batch_size", 1) or 1)
-
-
-def _length(loader: Any) -> int:
-    try:
-        return len(loader)
-    except TypeError:  # an iterable without a length: the estimate is left out
-        return 0
 
 
 def _peak_mb() -> float:

@@ -13,7 +13,6 @@ from inc_core import common
 from inc_core.config.types import ComponentConfig, Config
 from inc_core.data.batches import iter_batches
 from inc_core.data.build import build_dataloader
-from inc_core.data.metrics import higher_is_better_of
 from inc_core.errors import ConfigError
 from inc_core.facade.calibration import make_calibrator
 from inc_core.facade.parts import Parts
@@ -24,8 +23,9 @@ from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpCapability
 from inc_core.tuning.evaluate import Evaluator, FunctionEvaluator, MetricEvaluator
+from inc_core.tuning.progress import Progress
 
-__all__ = ["OpenedModel", "Session", "open_model", "open_session"]
+__all__ = ["OpenedModel", "Session", "batch_count", "open_model", "open_session"]
 
 # Model-wide rewrites that a user may switch on or off in quantization.recipes.
 REWRITES = ("bias_correction", "cross_layer_equalization")
@@ -79,7 +79,6 @@ class Session:
     calib_dataloader: Any
     eval_dataloader: Any
     evaluator: Evaluator | None
-    higher_is_better: bool
 
     def calibrate(self, model: Any, options: tuple[str, ...]) -> Calibrator:
         """Return the calibrator of a (rewritten) float model over the calibration data."""
@@ -104,7 +103,8 @@ class Session:
         )
 
     def _calib_inputs(self) -> Iterator[Any]:
-        return (batch.inputs for batch in iter_batches(self.calib_dataloader))
+        batches = (batch.inputs for batch in iter_batches(self.calib_dataloader))
+        return Progress().over(batches, "calibrating")
 
 
 def open_session(config: Config, parts: Parts, plugins: Plugins) -> Session:
@@ -116,9 +116,9 @@ def open_session(config: Config, parts: Parts, plugins: Plugins) -> Session:
     plugins.require(config.plugins.require)
     opened = open_model(config, parts.model, plugins)
     _refuse_training(config, parts, opened)
-    space = _space(config, opened)
+    space = _space(config, opened, plugins)
     calib = _calib_dataloader(config, parts, plugins, space)
-    eval_dataloader, evaluator, metric = _evaluation(config, parts, plugins, opened.adaptor)
+    eval_dataloader, evaluator = _evaluation(config, parts, plugins, opened.adaptor)
     return Session(
         config=config,
         plugins=plugins,
@@ -128,7 +128,6 @@ def open_session(config: Config, parts: Parts, plugins: Plugins) -> Session:
         calib_dataloader=calib,
         eval_dataloader=eval_dataloader,
         evaluator=evaluator,
-        higher_is_better=_direction(config, metric),
     )
 
 
@@ -141,7 +140,7 @@ def _refuse_training(config: Config, parts: Parts, opened: OpenedModel) -> None:
         )
 
 
-def _space(config: Config, opened: OpenedModel) -> TuningSpace:
+def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace:
     quantization = config.quantization
     return narrow(
         opened.capabilities,
@@ -152,6 +151,7 @@ def _space(config: Config, opened: OpenedModel) -> TuningSpace:
         recipes=quantization.recipes,
         sizes=quantization.calibration.sampling_sizes,
         option_sets=_option_sets(opened, quantization.recipes),
+        observers=plugins.names("observer"),
     )
 
 
@@ -191,24 +191,37 @@ def _calib_dataloader(config: Config, parts: Parts, plugins: Plugins, space: Tun
 
 def _evaluation(
     config: Config, parts: Parts, plugins: Plugins, adaptor: Adaptor
-) -> tuple[Any, Evaluator | None, Any]:
-    """Return the evaluation loader, the evaluator and the metric; each may be ``None``."""
+) -> tuple[Any, Evaluator | None]:
+    """Return the evaluation loader and the evaluator; each may be ``None``."""
     accuracy = config.evaluation.accuracy
     loader = parts.eval_dataloader
     if loader is None and accuracy.dataloader is not None:
         loader = build_dataloader(accuracy.dataloader, plugins)
     if parts.eval_func is not None:
-        return loader, FunctionEvaluator(parts.eval_func), None
+        return loader, FunctionEvaluator(parts.eval_func)
     metric = parts.metric
     if metric is None and accuracy.metric is not None:
         metric = _metric_from(accuracy.metric, plugins)
     if loader is None or metric is None:
         _refuse_half(config, loader, parts.metric)
-        return loader, None, metric
+        return loader, None
     evaluator = MetricEvaluator(
-        adaptor, loader, metric, _postprocess(config, parts, plugins), accuracy.iteration
+        adaptor,
+        loader,
+        metric,
+        _postprocess(config, parts, plugins),
+        accuracy.iteration,
+        watch=lambda batches: Progress().over(batches, "evaluating", batch_count(loader)),
     )
-    return loader, evaluator, metric
+    return loader, evaluator
+
+
+def batch_count(loader: Any) -> int | None:
+    """Return how many batches a loader has; ``None`` if it does not say."""
+    try:
+        return len(loader)
+    except TypeError:  # an iterable without a length: progress and estimate do without
+        return None
 
 
 def _refuse_half(config: Config, loader: Any, metric_of_script: Any) -> None:
@@ -237,10 +250,3 @@ def _postprocess(config: Config, parts: Parts, plugins: Plugins) -> tuple[Any, .
         return (parts.postprocess,)
     accuracy = config.evaluation.accuracy
     return tuple(plugins.create("transform", entry) for entry in accuracy.postprocess)
-
-
-def _direction(config: Config, metric: Any) -> bool:
-    stated = config.tuning.criterion.higher_is_better
-    if stated is not None:
-        return stated
-    return True if metric is None else higher_is_better_of(metric)

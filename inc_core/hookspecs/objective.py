@@ -7,7 +7,22 @@ from typing import Any, Protocol
 
 from inc_core.hookspecs._markers import hookspec
 
-__all__ = ["Objective", "ObjectiveHooks"]
+__all__ = ["Objective", "ObjectiveHooks", "ObjectiveRun"]
+
+
+class ObjectiveRun(Protocol):
+    """One model of a trial, as objectives see it."""
+
+    accuracy: float | None
+
+    def predict(self) -> Any:
+        """Run one batch and return its outputs."""
+
+    def size_bytes(self) -> int:
+        """Return the size of the saved model in bytes."""
+
+    def latency_seconds(self) -> float:
+        """Return the median time of one batch."""
 
 
 class Objective(Protocol):
@@ -27,7 +42,7 @@ class Objective(Protocol):
 
     higher_is_better: bool
 
-    def measure(self, run: Any) -> float:
+    def measure(self, run: ObjectiveRun) -> float:
         """Return the value for one trial's model."""
 
 

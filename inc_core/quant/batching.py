@@ -31,9 +31,19 @@ def batch_length(inputs: Any) -> int:
 
 
 def slice_batch(inputs: Any, start: int, stop: int) -> Any:
-    """Return samples ``start`` to ``stop`` of a batch, in the same nest."""
+    """Return samples ``start`` to ``stop`` of a batch, in the same nest.
+
+    Arrays whose first dimension is not the batch (constants, scalars) are passed on whole.
+    """
+    return _slice(inputs, start, stop, batch_length(inputs))
+
+
+def _slice(inputs: Any, start: int, stop: int, length: int) -> Any:
     if isinstance(inputs, Mapping):
-        return {name: slice_batch(value, start, stop) for name, value in inputs.items()}
+        return {name: _slice(value, start, stop, length) for name, value in inputs.items()}
     if isinstance(inputs, tuple | list):
-        return type(inputs)(slice_batch(value, start, stop) for value in inputs)
-    return inputs[start:stop]
+        values = [_slice(value, start, stop, length) for value in inputs]
+        # a namedtuple takes its fields one by one
+        return type(inputs)(*values) if hasattr(inputs, "_fields") else type(inputs)(values)
+    shape = getattr(inputs, "shape", ())
+    return inputs[start:stop] if shape and shape[0] == length else inputs

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from inc_core.errors import CalibrationError, UnsupportedModelError
 from inc_core.quant.batching import batch_length, slice_batch
 from inc_core.quant.observers import Observer, TensorStatistics
 from inc_core.quant.qparams import QParams, choose_qparams
-from inc_core.quant.range_rules import BUILTIN_RANGE_RULES
+from inc_core.quant.range_rules import BUILTIN_RANGE_RULES, ChoosesRange
 from inc_core.quant.spec import TensorKey, TensorSpec
 
 __all__ = ["Calibration", "Calibrator", "load_qparams", "save_qparams"]
@@ -22,12 +23,6 @@ __all__ = ["Calibration", "Calibrator", "load_qparams", "save_qparams"]
 logger = logging.getLogger("inc_core.quant")
 
 Observe = Callable[[Iterable[Any], Mapping[TensorKey, Observer]], None]
-
-
-class _RangeRule(Protocol):
-    needs_values: bool
-
-    def choose_range(self, statistics: TensorStatistics, spec: TensorSpec) -> tuple[Any, Any]: ...
 
 
 class Calibration:
@@ -41,7 +36,7 @@ class Calibration:
         self,
         statistics: Mapping[TensorKey, TensorStatistics],
         samples: int,
-        rules: Mapping[str, _RangeRule] | None = None,
+        rules: Mapping[str, ChoosesRange] | None = None,
     ) -> None:
         self.samples = samples
         self._statistics = dict(statistics)
@@ -54,25 +49,41 @@ class Calibration:
         """Return a calibration without ranges, for recipes without static ops."""
         return cls({}, 0)
 
+    def afresh(self) -> Calibration:
+        """Return the same ranges, chosen ones included, with nothing ``used`` yet."""
+        other = Calibration(self._statistics, self.samples, self._rules)
+        other._ranges = self._ranges
+        return other
+
+    def fresh(self) -> Calibration:
+        """Return the same ranges with nothing asked for yet; what was computed is shared."""
+        view = Calibration(self._statistics, self.samples, self._rules)
+        view._ranges = self._ranges
+        return view
+
     @property
     def used(self) -> Mapping[str, QParams]:
         """Everything that was asked for, by tensor and spec; saved with the model."""
         return dict(self._used)
 
     def qparams(self, key: TensorKey, spec: TensorSpec) -> QParams:
-        """Return scale and zero point of one tensor, per tensor.
+        """Return scale and zero point of one tensor.
 
         Raises:
-            CalibrationError: If the tensor was not observed.
+            CalibrationError: If the tensor was not observed, or ``spec`` is not per tensor.
         """
         return self.merged_qparams((key,), spec)
 
     def merged_qparams(self, keys: Sequence[TensorKey], spec: TensorSpec) -> QParams:
-        """Return one scale and zero point that cover several tensors (Concat, residual adds).
+        """Return one scale and zero point that cover several tensors (Concat, MaxPool).
 
         Raises:
-            CalibrationError: If a tensor was not observed.
+            CalibrationError: If a tensor was not observed, or ``spec`` is not per tensor.
         """
+        if spec.granularity != "per_tensor":
+            raise CalibrationError(
+                f"activations have one scale per tensor, received {spec} for {_label(keys[0])!r}"
+            )
         name = f"{'+'.join(map(_label, keys))}|{spec}"
         if name not in self._used:
             ranges = [self._range(key, spec) for key in keys]
@@ -91,18 +102,26 @@ class Calibration:
 
     def _range(self, key: TensorKey, spec: TensorSpec) -> tuple[float, float]:
         if (key, spec) not in self._ranges:
-            if key not in self._statistics:
-                raise CalibrationError(
-                    f"tensor {_label(key)!r} was not calibrated "
-                    f"({len(self._statistics)} tensors were). Static ops need calibration data."
-                )
-            if spec.algorithm not in self._rules:
-                raise CalibrationError(
-                    f"no observer {spec.algorithm!r}; known: {', '.join(self._rules)}"
-                )
-            lo, hi = self._rules[spec.algorithm].choose_range(self._statistics[key], spec)
-            self._ranges[key, spec] = (float(lo), float(hi))
+            self._ranges[key, spec] = self._choose(key, spec)
         return self._ranges[key, spec]
+
+    def _choose(self, key: TensorKey, spec: TensorSpec) -> tuple[float, float]:
+        if key not in self._statistics:
+            raise CalibrationError(
+                f"tensor {_label(key)!r} was not calibrated ({len(self._statistics)} tensors were). "
+                "Static ops need calibration data."
+            )
+        if spec.algorithm not in self._rules:
+            raise CalibrationError(
+                f"no observer {spec.algorithm!r}; known: {', '.join(self._rules)}"
+            )
+        lo, hi = self._rules[spec.algorithm].choose_range(self._statistics[key], spec)
+        if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
+            raise CalibrationError(
+                f"observer {spec.algorithm!r} chose the range [{lo}, {hi}] for tensor "
+                f"{_label(key)!r}; it must be finite and not empty"
+            )
+        return float(lo), float(hi)
 
 
 class Calibrator:
@@ -126,7 +145,7 @@ class Calibrator:
         sizes: Sequence[int],
         algorithms: Collection[str],
         channel_keys: Collection[TensorKey] = (),
-        rules: Mapping[str, _RangeRule] | None = None,
+        rules: Mapping[str, ChoosesRange] | None = None,
     ) -> None:
         self._observe = observe
         self._batches = batches
@@ -140,39 +159,49 @@ class Calibrator:
     def calibration(self, samples: int) -> Calibration:
         """Return the ranges from the first ``samples`` samples; only the first call runs the model.
 
+        With fewer samples in the data than asked for, all of them are used and a warning is logged;
+        ``Calibration.samples`` says how many there were.
+
         Raises:
             CalibrationError: If there is no sample, or a tensor holds NaN or infinite values.
         """
         if not self._found:
-            self._run()
+            self._found = self._run()
         if samples not in self._found:
             known = ", ".join(map(str, self._sizes))
             raise CalibrationError(f"{samples} samples were not planned; the sizes are {known}")
-        return self._found[samples]
+        return self._found[samples].afresh()
 
-    def _run(self) -> None:
+    def _run(self) -> dict[int, Calibration]:
         observers = {key: self._observer(key) for key in self._keys}
         source = _Segments(self._batches())
+        found = {}
         for size in self._sizes:
-            self._observe(source.until(size), observers)
-            if source.seen == 0:
-                raise CalibrationError(
-                    "the calibration dataloader gave no sample. Check its dataset and filter; a "
-                    "generator can be used only once, so give an iterable such as common.DataLoader."
-                )
-            if source.seen < size:
-                logger.warning(
-                    "calibration asked for %d samples, the dataloader has %d: all were used",
-                    size, source.seen,
-                )  # fmt: skip
-            statistics = {key: observer.statistics() for key, observer in observers.items()}
-            self._found[size] = Calibration(statistics, source.seen, self._rules)
+            # one call for each size, so that an adaptor which reads ahead stays exact
+            if not source.exhausted:
+                self._observe(source.until(size), observers)
+            _check_seen(source.seen, size)
+            statistics = {k: o.statistics() for k, o in observers.items() if o.samples}
+            found[size] = Calibration(statistics, source.seen, self._rules)
+        return found
 
     def _observer(self, key: TensorKey) -> Observer:
         return Observer(
             needs_values=self._needs_values,
             needs_channels=key in self._channel_keys,
             name=_label(key),
+        )
+
+
+def _check_seen(seen: int, asked: int) -> None:
+    if seen == 0:
+        raise CalibrationError(
+            "the calibration dataloader gave no sample. Check its dataset and filter; a "
+            "generator can be used only once, so give an iterable such as common.DataLoader."
+        )
+    if seen < asked:
+        logger.warning(
+            "calibration asked for %d samples, the dataloader has %d: all were used", asked, seen
         )
 
 
@@ -187,12 +216,14 @@ class _Segments:
         self._batches = iter(batches)
         self._rest: Any = None
         self.seen = 0
+        self.exhausted = False
 
     def until(self, samples: int) -> Iterator[Any]:
         """Yield batches until ``samples`` were seen in all, or the data ends."""
         while self.seen < samples:
             batch = self._rest if self._rest is not None else next(self._batches, None)
             if batch is None:
+                self.exhausted = True
                 return
             length, wanted = batch_length(batch), samples - self.seen
             self._rest = slice_batch(batch, wanted, length) if length > wanted else None
@@ -222,7 +253,7 @@ def load_qparams(path: Path) -> dict[str, QParams]:
         with np.load(path, allow_pickle=False) as stored:
             count = sum(name.endswith("/name") for name in stored.files)
             rows = [{part: stored[f"{index}/{part}"] for part in _PARTS} for index in range(count)]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UnsupportedModelError(f"{path}: cannot be read ({error})") from error
     return {str(row["name"]): _from_row(row) for row in rows}
 

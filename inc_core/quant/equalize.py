@@ -6,16 +6,58 @@ correction" (arXiv:1906.04721), section 4.1.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["equalize_pair"]
+__all__ = ["EqualizedPair", "equalize_layers", "equalize_pair", "equalizing_factors"]
 
 Array = np.ndarray[Any, Any]
 
 # A channel scaled further than this is nearly dead; scaling it would only amplify rounding.
 MAX_FACTOR = 1e4
+
+# The pairs of a chain pull at each other; depthwise nets settle well within this many sweeps.
+SWEEPS = 20
+SETTLED = 1e-3
+
+
+class EqualizedPair(NamedTuple):
+    """Two layers with nothing but a positively homogeneous op between them, by names of arrays.
+
+    Attributes:
+        weight: Of the first layer, output channels in dimension 0.
+        bias: Of the first layer; ``None`` if it has none.
+        next_weight: Of the second layer, shape ``(out, in / groups, ...)``.
+        groups: Groups of the second layer.
+    """
+
+    weight: str
+    bias: str | None
+    next_weight: str
+    groups: int = 1
+
+
+def equalize_layers(
+    arrays: Mapping[str, Array], pairs: Sequence[EqualizedPair]
+) -> dict[str, Array]:
+    """Equalize pairs again and again until they settle: the pairs of a chain share layers.
+
+    Args:
+        arrays: Weights and biases by name, float32.
+        pairs: In execution order. What lies between two layers of a pair must be positively
+            homogeneous (ReLU, identity, mean or max pooling), and nothing else may read it.
+
+    Returns:
+        Every array of the pairs by name, new; together they compute the same function.
+    """
+    names = {name for pair in pairs for name in pair[:3] if name is not None}
+    values = {name: np.asarray(arrays[name], np.float32) for name in names}
+    for _ in range(SWEEPS):
+        if max((_equalize(values, pair) for pair in pairs), default=0.0) < SETTLED:
+            break
+    return values
 
 
 def equalize_pair(first: Array, second: Array, groups: int = 1) -> Array:
@@ -33,12 +75,43 @@ def equalize_pair(first: Array, second: Array, groups: int = 1) -> Array:
     Returns:
         float32, shape ``(C,)``; 1 for channels that are zero on either side.
     """
-    channels = first.shape[0]
-    first_range = np.abs(first.reshape(channels, -1)).max(axis=1)
-    out, inside = second.shape[:2]
-    grouped = np.abs(second).reshape(groups, out // groups, inside, -1)
-    second_range = grouped.max(axis=(1, 3)).reshape(channels)
+    first_range = np.abs(first).reshape(first.shape[0], -1).max(axis=1)
+    second_range = np.abs(_by_group(second, groups)).max(axis=(1, 3)).reshape(-1)
+    return equalizing_factors(first_range, second_range)
+
+
+def equalizing_factors(first_range: Array, second_range: Array) -> Array:
+    """Return ``sqrt(r1 / r2)`` per channel, within ``1 / MAX_FACTOR`` and ``MAX_FACTOR``.
+
+    Args:
+        first_range: Largest magnitude per output channel of the first layer, shape ``(C,)``.
+        second_range: Largest magnitude per input channel of the second layer, same shape.
+
+    Returns:
+        float32, shape ``(C,)``; 1 for channels that are zero on either side.
+
+    Source: Nagel et al. 2019 (arXiv:1906.04721), equation 11.
+    """
     alive = (first_range > 0) & (second_range > 0)
-    ratio = np.where(alive, first_range, 1.0) / np.where(alive, second_range, 1.0)
-    factors = np.clip(np.sqrt(ratio), 1 / MAX_FACTOR, MAX_FACTOR)
-    return np.asarray(factors, np.float32)
+    first = np.where(alive, first_range, 1.0).astype(np.float64)
+    ratio = first / np.where(alive, second_range, 1.0)
+    return np.asarray(np.clip(np.sqrt(ratio), 1 / MAX_FACTOR, MAX_FACTOR), np.float32)
+
+
+def _equalize(values: dict[str, Array], pair: EqualizedPair) -> float:
+    """Scale one pair in ``values``; return how far the largest factor was from 1, as a logarithm."""
+    first, second = values[pair.weight], values[pair.next_weight]
+    factors = equalize_pair(first, second, pair.groups)
+    values[pair.weight] = first / factors.reshape(-1, *[1] * (first.ndim - 1))
+    if pair.bias is not None:
+        values[pair.bias] = values[pair.bias] / factors
+    grouped = _by_group(second, pair.groups)
+    scaled = grouped * factors.reshape(pair.groups, 1, -1, 1)
+    values[pair.next_weight] = scaled.reshape(second.shape)
+    return float(np.abs(np.log(factors)).max(initial=0.0))
+
+
+def _by_group(weight: Array, groups: int) -> Array:
+    """Return ``(out, in / groups, ...)`` as ``(groups, out / groups, in / groups, kernel)``."""
+    out, inside = weight.shape[:2]
+    return weight.reshape(groups, out // groups, inside, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,9 @@ BINS = 2048
 # Elements of one sample that enter the histogram. Ranges stay exact; quantiles from 100 samples of
 # this size are known far better than the choice of samples allows.
 MAX_ELEMENTS_PER_SAMPLE = 1 << 15
+
+# Largest finite float32.
+LARGEST = float(np.finfo(np.float32).max)
 
 # Smallest histogram limit; doubling from here reaches any float32 in 250 steps.
 MIN_LIMIT = 2.0**-126
@@ -115,6 +119,11 @@ class Observer:
         self._channels: tuple[Array, Array, Array] | None = None
         self._channel_count = 0
 
+    @property
+    def samples(self) -> int:
+        """How many samples it was given."""
+        return self._samples
+
     def update(self, array: Array) -> None:
         """Add one batch of the tensor: float, samples in the first dimension.
 
@@ -127,9 +136,7 @@ class Observer:
         self._add_range(float(array.min()), float(array.max()), samples)
         if self.needs_values:
             flat = np.ascontiguousarray(array, np.float32).reshape(-1)
-            limit = MAX_ELEMENTS_PER_SAMPLE * samples
-            # an odd stride visits every channel of a tensor whose sizes are powers of two
-            stride = -(-flat.size // limit) | 1 if flat.size > limit else 1
+            stride = _stride(flat.size, MAX_ELEMENTS_PER_SAMPLE * samples)
             self._histogram = self._histogram.added(flat[::stride])
         if self.needs_channels and array.ndim > 1:
             axis = self.channel_axis % array.ndim
@@ -187,7 +194,8 @@ class Observer:
         )
 
     def _add_range(self, lo: float, hi: float, samples: int) -> None:
-        if not (np.isfinite(lo) and np.isfinite(hi)):
+        # NaN fails every comparison; what float32 cannot hold is infinite for kernels
+        if not (lo >= -LARGEST and hi <= LARGEST):
             raise CalibrationError(
                 f"tensor {self.name!r} holds NaN or infinite values (range [{lo}, {hi}]) on the "
                 "calibration data. Check the data and its transforms, and run the float model on them."
@@ -202,3 +210,14 @@ class Observer:
             known_lo, known_hi, known = self._channels
             self._channels = (np.minimum(known_lo, lo), np.maximum(known_hi, hi), known + total)
         self._channel_count += count
+
+
+def _stride(size: int, limit: int) -> int:
+    """Return the smallest step that keeps at most ``limit`` of ``size`` elements.
+
+    It shares no factor with any dimension, so it visits all channels and positions alike.
+    """
+    stride = -(-size // limit)
+    while math.gcd(stride, size) > 1:
+        stride += 1
+    return stride

@@ -44,13 +44,19 @@ class QParams:
         """Round half to even and saturate; int8 or uint8 of the shape of ``values``."""
         qmin, qmax = INTEGER_RANGES[self.dtype]
         scale, zero_point = self._broadcast(values.shape)
-        q_values = np.rint(values / scale) + zero_point
-        return np.clip(q_values, qmin, qmax).astype(STORAGE[qmin < 0])
+        # float32 is exact for every integer that is not clipped; in place, for large weights
+        q_values = np.asarray(values / scale)
+        np.rint(q_values, out=q_values)
+        q_values += zero_point.astype(q_values.dtype)
+        np.clip(q_values, qmin, qmax, out=q_values)
+        return q_values.astype(STORAGE[qmin < 0])
 
     def dequantize(self, q_values: Array) -> Array:
         """Return float32 of the shape of ``q_values``."""
         scale, zero_point = self._broadcast(q_values.shape)
-        return ((q_values.astype(np.int32) - zero_point) * scale).astype(np.float32)
+        # a product of an integer below 2**24 and a float32 rounds once, here as in kernels
+        difference = (q_values.astype(np.int32) - zero_point).astype(np.float32)
+        return np.asarray(difference * scale)
 
     def _broadcast(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         return self._spread(self.scale, shape), self._spread(self.zero_point, shape)
@@ -101,9 +107,8 @@ def choose_qparams(
         raise CalibrationError(f"a range must not be empty, received [{low!r}, {high!r}]")
     # zero must stay exact: padding and ReLU outputs depend on it
     low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
-    scale, zero_point = _asymmetric(low, high, spec)
-    if spec.scheme == "sym":
-        scale, zero_point = _symmetric(low, high, spec)
+    choose = _symmetric if spec.scheme == "sym" else _asymmetric
+    scale, zero_point = choose(low, high, spec)
     return QParams(
         scale.astype(np.float32), zero_point.astype(np.int32), spec.dtype, axis, group_size
     )

@@ -39,6 +39,8 @@ INTEGER_RANGES: Mapping[str, tuple[int, int]] = {
     "int2": (-2, 1),
 }
 
+_PRECISIONS: Mapping[str, str] = {"uint8": "int8", "int7": "int8", "uint4": "int4"}
+
 
 class OpKey(NamedTuple):
     """Which op: its unique, stable name in the model and its type in the framework's words."""
@@ -126,9 +128,14 @@ class OpConfig:
 
     @property
     def precision(self) -> str:
-        """Short word for reports: the weight's or activation's dtype, else the float mode."""
+        """Short word for reports: ``"int8"``, ``"int4"``, ... by the weight's width, or the float mode.
+
+        Ops without a weight count by their activation; signed and unsigned are one precision.
+        """
         spec = self.weight or self.activation
-        return spec.dtype if self.is_quantized and spec is not None else self.mode
+        if not self.is_quantized or spec is None:
+            return self.mode
+        return _PRECISIONS.get(spec.dtype, spec.dtype)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""

@@ -28,9 +28,12 @@ def quantize_weight(weight: Array, spec: TensorSpec, axis: int | None = 0) -> tu
         The integers (int8 or uint8, shape of ``weight``) and their ``QParams``.
 
     Raises:
-        QuantizationError: If the weight is empty or not finite, or has no such axis.
+        QuantizationError: If the weight is empty or not finite, has no such axis, or if ``spec``
+            asks for another algorithm than minmax.
     """
     values = np.asarray(weight, np.float32)
+    if spec.algorithm != "minmax":
+        raise QuantizationError(f"weights are quantized by minmax only, received {spec}")
     if values.size == 0 or not np.isfinite(values).all():
         raise QuantizationError(
             f"a weight of shape {values.shape} is empty or holds NaN or infinite values"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -54,8 +54,7 @@ class BasicStrategy:
         # sorted keeps the order among equals: later ops first
         ranked = [unit for unit, trial in sorted(alone, key=lambda pair: _loss(pair[1], context))]
         seen = {base.fingerprint, *(trial.recipe.fingerprint for _, trial in alone)}
-        for recipe in _unseen(_cumulative(space, base, ranked), seen):
-            yield recipe
+        yield from _unseen(_cumulative(space, base, ranked), seen)
         yield space.all_float()
 
 
@@ -100,7 +99,10 @@ def _in_batches(recipes: Iterator[Recipe], width: int) -> Stage:
     return trials
 
 
-def _unseen(recipes: Iterator[Recipe] | Sequence[Recipe], seen: set[str]) -> Iterator[Recipe]:
+def _unseen(
+    recipes: Iterable[Recipe], seen: set[str]
+) -> Generator[Recipe, Trial | list[Trial], None]:
+    """Yield what was not seen before; what is sent is ignored, so it may be delegated to."""
     for recipe in recipes:
         if recipe.fingerprint not in seen:
             seen.add(recipe.fingerprint)

@@ -77,6 +77,12 @@ class MetricEvaluator:
         self.iteration = iteration
         self.watch = watch
 
+    @property
+    def higher_is_better(self) -> bool | None:
+        """The direction that the metric states; ``None`` if it states none."""
+        # asked of an instance: a factory, such as a metric named in YAML has, says nothing
+        return getattr(fresh_metric(self.metric), "higher_is_better", None)
+
     def over(self, loader: Any) -> MetricEvaluator:
         """Return the same evaluation over other data."""
         return MetricEvaluator(

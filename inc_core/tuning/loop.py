@@ -50,7 +50,7 @@ def resolve_direction(job: TuningJob) -> bool:
     """Return whether a higher metric is better: the user's word, else the metric's, else true."""
     stated = job.criterion.higher_is_better
     if stated is None:
-        stated = getattr(getattr(job.evaluator, "metric", None), "higher_is_better", None)
+        stated = getattr(job.evaluator, "higher_is_better", None)
     return True if stated is None else bool(stated)
 
 
@@ -97,13 +97,15 @@ class _Search:
             relative=job.criterion.relative,
             higher_is_better=resolve_direction(job),
         )
+        entries = job.objectives
         self.ranking = Ranking(
             criterion=self.criterion,
             baseline=self.baseline.objectives,
-            weights={entry.name: entry.weight for entry in job.objectives},
+            weights={entry.name: entry.weight for entry in entries},
             higher_is_better={
-                entry.name: bool(getattr(entry.objective, "higher_is_better", False))
-                for entry in job.objectives
+                **{e.name: bool(getattr(e.objective, "higher_is_better", False)) for e in entries},
+                # as an objective too, accuracy has the metric's direction, which only we know
+                "accuracy": self.criterion.higher_is_better,
             },
         )
         job.emit("inc_tuning_started", space=job.space, baseline=self.baseline.accuracy)

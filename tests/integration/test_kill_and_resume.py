@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -20,7 +21,10 @@ LONGEST = 0.06  # seconds until the kill, a few evaluations at most
 def start(workspace: Path, log: Path) -> subprocess.Popen[str]:
     """Start the search and wait until it is about to open its workspace."""
     process = subprocess.Popen(
-        [sys.executable, str(SEARCH), str(workspace), str(log)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(SEARCH), str(workspace), str(log)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,6 @@ import pytest
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.calibrator import Calibrator
 from inc_core.quant.space import TuningSpace
-from inc_core.quant.spec import TensorKey
 from inc_core.strategies.basic import BasicStrategy
 from inc_core.testing.toy import ToyAccuracy, make_classifier, make_data
 from inc_core.testing.toy.adaptor import ToyAdaptor
@@ -85,6 +86,22 @@ class ToySearch:
             **changes,
         }
         return TuningJob(**pieces)
+
+
+@pytest.fixture
+def disk_of():
+    """A context in which no file of this process grows beyond a size, as on a full disk."""
+
+    @contextmanager
+    def limited(bytes_per_file):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture

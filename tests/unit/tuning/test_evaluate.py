@@ -5,10 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from inc_core import common
 from inc_core.errors import EvaluationError
+from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.testing.toy import ToyAccuracy, make_classifier, make_data
 from inc_core.testing.toy.adaptor import ToyAdaptor
-from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.tuning.evaluate import FunctionEvaluator, MetricEvaluator, checked_accuracy
 
 
@@ -54,6 +55,20 @@ def test_a_metric_without_reset_starts_afresh_too(model, batches):
 
     judge = evaluator(batches, Count)
     assert [judge.evaluate(model).accuracy for _ in range(2)] == [40.0, 40.0]
+
+
+def test_the_direction_is_the_metrics_even_behind_a_factory(batches):
+    class Loss(ToyAccuracy):
+        def __init__(self):
+            super().__init__()
+            self.higher_is_better = False
+
+    class Silent:
+        update = result = ToyAccuracy.result
+
+    assert evaluator(batches, common.Metric(lambda: Loss())).higher_is_better is False
+    assert evaluator(batches, Loss).higher_is_better is False
+    assert evaluator(batches, Silent).higher_is_better is None
 
 
 def test_iteration_limits_the_batches(model, batches):

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import time
-from contextlib import contextmanager
 
 import pytest
 
@@ -103,18 +101,7 @@ def test_without_a_path_it_lives_in_memory():
     assert journal.complete
 
 
-@contextmanager
-def disk_of(bytes_per_file):
-    """Let no file of this process grow beyond a size, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_on_a_full_disk_it_goes_on_in_memory_and_says_so(tmp_path, caplog):
+def test_on_a_full_disk_it_goes_on_in_memory_and_says_so(tmp_path, caplog, disk_of):
     path = tmp_path / "journal.jsonl"
     with caplog.at_level(logging.WARNING), disk_of(100), Journal(path) as journal:
         for number in range(5):

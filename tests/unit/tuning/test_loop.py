@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import time
-import types
 
 import numpy as np
 import pytest
@@ -123,7 +122,7 @@ class TestCriterion:
 
     def test_the_metric_says_the_direction_unless_the_user_does(self, search):
         evaluator = answers(1.0, 1.005)
-        evaluator.metric = types.SimpleNamespace(higher_is_better=False)
+        evaluator.higher_is_better = False
         job = search.job(strategy=Scripted(search.space().default()), evaluator=evaluator)
         assert not tune(job).higher_is_better
 
@@ -160,7 +159,7 @@ class TestBaseline:
 
     def test_calibration_data_that_is_broken_is_an_error_at_once(self, search):
         search.data.inputs = search.data.inputs * np.nan
-        with pytest.raises(CalibrationError, match="(?i)nan"):
+        with pytest.raises(CalibrationError, match=r"(?i)nan"):
             tune(search.job())
 
 
@@ -209,7 +208,7 @@ class TestFailingTrials:
     def test_three_that_fail_alike_end_the_search_with_the_cause(self, search):
         boom = [ValueError(f"boom {n}") for n in range(9)]
         with pytest.raises(
-            EvaluationError, match="3 recipes in a row failed alike: ValueError: boom 2 .*0.8"
+            EvaluationError, match=r"3 recipes in a row failed alike: ValueError: boom 2 .*0.8"
         ):
             tune(scripted(search, 0.8, *boom))
 
@@ -278,9 +277,7 @@ class TestEnd:
         ],
         ids=["no evaluator", "performance_only"],
     )
-    def test_without_evaluation_there_is_one_conversion_and_no_accuracy(
-        self, search, changes, why
-    ):
+    def test_without_evaluation_there_is_one_conversion_and_no_accuracy(self, search, changes, why):
         lines = []
         result = tune(search.job(**changes, say=lines.append))
         assert result.stopped_by == "performance_only"
@@ -439,16 +436,23 @@ class TestReplay:
             result = tune(scripted(search, journal=journal))
         assert [trial.status for trial in result.trials] == ["failed", "ok"]
 
-    def test_a_history_that_cannot_be_written_is_said(self, search):
-        assert tune(search.job()).history_complete
-        assert not tune(search.job(journal=Journal(complete=False))).history_complete
+    def test_on_a_full_disk_the_search_ends_as_well_and_says_what_is_missing(
+        self, search, tmp_path, disk_of
+    ):
+        whole = tune(search.job())
+        assert whole.history_complete
+        with disk_of(1000), Journal(tmp_path / "journal.jsonl") as journal:
+            result = self.run(search, journal)
+        assert not result.history_complete
+        assert result.best.recipe == whole.best.recipe
 
 
 class TestEventsAndLines:
     def test_every_event_is_sent_replayed_trials_too(self, search):
         journal = Journal()
+        events = []
         for _ in range(2):
-            events = []
+            events.clear()
             job = search.job(journal=journal, emit=lambda name, **fields: events.append(name))
             result = tune(job)
             middle = ["inc_trial_finished"] * len(result.trials)

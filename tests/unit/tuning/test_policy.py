@@ -17,9 +17,7 @@ def trial(number=1, **fields):
 
 
 def good(number, accuracy=0.8, seconds=1.0, **objectives):
-    return trial(
-        number, accuracy=accuracy, accepted=True, seconds=seconds, objectives=objectives
-    )
+    return trial(number, accuracy=accuracy, accepted=True, seconds=seconds, objectives=objectives)
 
 
 def bad(number, accuracy=0.1):
@@ -136,9 +134,9 @@ def test_weights_decide_between_objectives():
 
 def test_an_objective_may_be_better_if_higher():
     trials = [good(1, rate=10.0), good(2, rate=20.0)]
-    best = ranking(
-        baseline={"rate": 5.0}, weights={"rate": 1.0}, higher={"rate": True}
-    ).best(trials)
+    best = ranking(baseline={"rate": 5.0}, weights={"rate": 1.0}, higher={"rate": True}).best(
+        trials
+    )
     assert best.number == 2
 
 

@@ -98,7 +98,7 @@ def test_resume_of_another_problem_names_what_differs(tmp_path):
 
 def test_resume_of_an_unknown_run_names_the_runs(tmp_path):
     run(tmp_path)
-    with pytest.raises(WorkspaceError, match="no run 'run-001' in .* Did you mean 'run-0001'"):
+    with pytest.raises(WorkspaceError, match=r"no run 'run-001' in .* Did you mean 'run-0001'"):
         run(tmp_path, resume="run-001")
 
 
@@ -119,7 +119,8 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
         "    journal.append('note')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, env=environment)
     assert (tmp_path / "run-0001" / "journal.ballast").exists()  # it really was killed
     # the note was not yet of a kind that must survive a power cut, but a kill it does survive
     assert run(tmp_path) == ("run-0001", 2)

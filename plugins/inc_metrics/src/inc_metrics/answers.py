@@ -60,7 +60,7 @@ def read_answers(metric: str, predictions: Array, labels: Array) -> Answers:
         predicted = _decide(metric, scores)
         if scores.ndim == 1:
             return Answers(predicted, actual, False)
-        return Answers(_last_axis_first_class(predicted), _last_axis_first_class(actual), True)
+        return Answers(_classes_last(predicted), _classes_last(actual), True)
     axis = _class_axis(scores.shape, truth.shape)
     if axis is None:
         raise misfit(metric, predictions, labels, _FITTING)
@@ -97,7 +97,7 @@ def _decide(metric: str, scores: Array) -> Array:
         return scores.astype(np.int64)
     answers = np.floor(scores)
     open_ones = answers != scores
-    outside = open_ones & ~((scores > 0) & (scores < 1))
+    outside = open_ones & ~((scores > 0) & (scores < 1)) | np.isinf(scores)
     if outside.any():
         raise EvaluationError(
             f"{metric}: predictions of the labels' shape {scores.shape} must be answers or "
@@ -107,7 +107,7 @@ def _decide(metric: str, scores: Array) -> Array:
     return np.where(open_ones, scores > 0.5, answers).astype(np.int64)
 
 
-def _last_axis_first_class(answers: Array) -> Array:
+def _classes_last(answers: Array) -> Array:
     """Return ``(N, C, ...)`` as ``(N * ..., C)``."""
     return np.moveaxis(answers, 1, -1).reshape(-1, answers.shape[1])
 

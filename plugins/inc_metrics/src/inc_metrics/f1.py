@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from inc_core.errors import ConfigError, EvaluationError, did_you_mean
 from inc_metrics.answers import Answers, read_answers
 from inc_metrics.running_mean import require_samples
-from inc_metrics.shapes import Array, read_labels, read_predictions
+from inc_metrics.shapes import read_labels, read_predictions
 
 __all__ = ["F1"]
 
@@ -71,10 +72,10 @@ class F1:
         answers = read_answers("F1", read_predictions(predictions), read_labels(labels))
         if self.average == "binary":
             _require_binary(answers)
-        predicted, actual = _classes(answers)
-        _count(self._hits, predicted[predicted == actual], answers.multilabel)
-        _count(self._predicted, predicted, answers.multilabel)
-        _count(self._actual, actual, answers.multilabel)
+        for cls, hits, predicted, actual in _counts(answers):
+            self._hits[cls] += hits
+            self._predicted[cls] += predicted
+            self._actual[cls] += actual
         self._samples += len(answers.actual)
 
     def result(self) -> float:
@@ -111,3 +112,18 @@ def _require_binary(answers: Answers) -> None:
             f"F1: average='binary' takes the classes 0 and 1; received {received}. "
             "Set average to macro, micro or weighted."
         )
+
+
+def _counts(answers: Answers) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each class, how often it is predicted rightly, predicted, and true."""
+    predicted, actual = answers.predicted, answers.actual
+    if answers.multilabel:
+        said, true = predicted != 0, actual != 0
+        classes = np.arange(actual.shape[1])
+        columns = [found.sum(axis=0) for found in (said & true, said, true)]
+    else:
+        classes, numbers = np.unique(np.concatenate([predicted, actual]), return_inverse=True)
+        said, true = np.split(numbers.reshape(-1), 2)
+        found = (true[said == true], said, true)
+        columns = [np.bincount(each, minlength=len(classes)) for each in found]
+    yield from zip(*(each.tolist() for each in (classes, *columns)), strict=True)

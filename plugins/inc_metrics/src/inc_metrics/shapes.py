@@ -21,7 +21,7 @@ def read_predictions(predictions: Any) -> Array:
         predictions: An array, or a tuple or list with one array.
 
     Raises:
-        EvaluationError: If there are several outputs, or something else than numbers.
+        EvaluationError: If there are several outputs, something else than numbers, or NaN.
     """
     if isinstance(predictions, tuple | list) and _arrays_in(predictions) > 1:
         shapes = ", ".join(str(np.shape(output)) for output in predictions)
@@ -29,7 +29,14 @@ def read_predictions(predictions: Any) -> Array:
             f"the model gives {len(predictions)} outputs (shapes {shapes}), and the metric takes "
             "one. Choose it with a postprocess."
         )
-    return _read(predictions, "predictions")
+    array = _read(predictions, "predictions")
+    broken = np.count_nonzero(np.isnan(array))
+    if broken:
+        # argmax would take NaN for the largest, comparisons for the smallest
+        raise EvaluationError(
+            f"{broken} of {array.size} predictions are NaN: the model is numerically broken"
+        )
+    return array
 
 
 def read_labels(labels: Any) -> Array:
@@ -44,10 +51,10 @@ def read_labels(labels: Any) -> Array:
     return _read(labels, "labels")
 
 
-def squeeze_trailing(array: Array) -> Array:
-    """Drop trailing axes of size 1, but never the batch axis: ``(N, C, 1, 1)`` becomes ``(N, C)``."""
+def squeeze_trailing(array: Array, keep: int = 1) -> Array:
+    """Drop trailing axes of size 1 but the first ``keep``: ``(N, C, 1, 1)`` becomes ``(N, C)``."""
     shape = array.shape
-    while len(shape) > 1 and shape[-1] == 1:
+    while len(shape) > keep and shape[-1] == 1:
         shape = shape[:-1]
     return array.reshape(shape)
 
@@ -76,7 +83,8 @@ def _read(values: Any, what: str) -> Array:
         values = values[0]
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError) as error:  # ragged, or a framework's array on another device
+    except (ValueError, TypeError, RuntimeError) as error:
+        # ragged, or a framework's array that is on another device or recorded for gradients
         raise EvaluationError(
             f"{what} of type {type(values).__name__} cannot be read as an array: {error}. "
             "Convert them with a postprocess."

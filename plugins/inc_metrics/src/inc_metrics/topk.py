@@ -17,7 +17,7 @@ __all__ = ["TopK"]
 class TopK:
     """The share of samples whose label is among the ``k`` largest scores.
 
-    Of equal scores the lower class comes first, as with ``argmax``. A sample with a NaN is a miss.
+    Of equal scores the lower class comes first, as with ``argmax``.
 
     Args:
         k: How many guesses a sample has, at least 1.
@@ -81,12 +81,10 @@ class TopK:
 
 def _pair(predictions: Array, labels: Array) -> tuple[Array, Array]:
     """Return scores ``(N, C)`` and class ids ``(N,)``."""
-    scores, truth = squeeze_trailing(predictions), squeeze_trailing(labels)
+    scores, truth = squeeze_trailing(predictions, keep=2), squeeze_trailing(labels)
     if scores.ndim == 1:
-        # one sample, or one class: the labels tell
-        single = truth.shape in ((1,), scores.shape)
-        scores = scores[np.newaxis] if single else scores[:, np.newaxis]
-        truth = truth[np.newaxis] if single and truth.shape[0] > 1 else truth
+        truth = truth[np.newaxis] if truth.shape == scores.shape else truth
+        scores = scores[np.newaxis]
     if scores.ndim == 2 and truth.shape == scores.shape:
         truth = _from_one_hot(truth)
     if scores.ndim != 2 or truth.shape != scores.shape[:1]:
@@ -101,7 +99,8 @@ def _from_one_hot(labels: Array) -> Array:
             f"topk: labels of shape {labels.shape} are as many as the scores, so they must be "
             "one-hot, with one number that is not 0 per sample."
         )
-    return labels.argmax(axis=1)
+    classes: Array = labels.argmax(axis=1)
+    return classes
 
 
 def _ranks(scores: Array, classes: Array) -> Array:
@@ -110,5 +109,4 @@ def _ranks(scores: Array, classes: Array) -> Array:
     own = scores[np.arange(rows), classes][:, np.newaxis]
     earlier = np.arange(count) < classes[:, np.newaxis]
     ranks: Array = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
-    # comparisons with NaN are false, which would make it the best
-    return np.where(np.isnan(scores).any(axis=1), count, ranks)
+    return ranks

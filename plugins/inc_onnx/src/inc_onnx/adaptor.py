@@ -68,9 +68,11 @@ class OnnxAdaptor(Adaptor):
         arrays = feed(input_infos(session), inputs, self.context.inputs)
         try:
             outputs = session.run(list(self.context.outputs) or None, arrays)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base
+        except Exception as error:
             expected = "; ".join(str(info) for info in input_infos(session))
-            raise DataError(f"the model cannot run this batch: {error}. It takes {expected}") from error
+            raise DataError(
+                f"the model cannot run this batch: {error}. It takes {expected}"
+            ) from error
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def observe(
@@ -86,7 +88,9 @@ class OnnxAdaptor(Adaptor):
         unknown = [op.name for op in recipe.ops if op.name not in nodes]
         if unknown:
             hint = did_you_mean(unknown[0], nodes)
-            raise QuantizationError(f"the recipe names the op {unknown[0]!r}, which is not there.{hint}")
+            raise QuantizationError(
+                f"the recipe names the op {unknown[0]!r}, which is not there.{hint}"
+            )
         configs = {op.name: c for op, c in recipe.ops.items() if c.mode != "fp32"}
         static = {name: config for name, config in configs.items() if config.mode == "static"}
         if not configs:
@@ -109,7 +113,9 @@ class OnnxAdaptor(Adaptor):
             if kernel is None:
                 raise QuantizationError(f"{node.name!r} ({node.op_type}) cannot run as {config}")
             kernel.emit(writer, node, config, calibration)
-        return OnnxModel(remember_ops(writer.finish(), recipe.ops), model.folder, threads=model.threads)
+        return OnnxModel(
+            remember_ops(writer.finish(), recipe.ops), model.folder, threads=model.threads
+        )
 
     def save(self, model: OnnxModel, directory: Path) -> None:
         """Write ``model.onnx``, and ``model.onnx.data`` beside it where it is large."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
 from inc_core.quant.spec import FP32, OpCapability, OpConfig, OpKey, TensorKey
 from inc_onnx.graph import Graph
@@ -13,6 +13,9 @@ from inc_onnx.plan import COMPUTE_TYPES, data_inputs
 from inc_onnx.topology import is_transformer, output_tensor, source_tensor, tensor_key
 
 __all__ = ["capabilities", "find_kernel"]
+
+_FLOAT_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 
 # float ops that are worth a line in the ledger; ops not named here only move or reshape values
 _NOTES = {
@@ -53,9 +56,15 @@ def capabilities(
     types = {kernel.op_type for kernel in table}
     found = []
     for node in graph.nodes:
-        if node.op_type in types or node.op_type in _NOTES:
+        known = node.op_type in types or node.op_type in _NOTES
+        if known and (node.op_type in _CONTROL_FLOW or _computes_floats(graph, node)):
             found.append(_capability(graph, node, table, obstacle))
     return tuple(found)
+
+
+def _computes_floats(graph: Graph, node: NodeProto) -> bool:
+    """Whether a node's result is float, or not known; arithmetic on shapes is not worth a line."""
+    return graph.element_type(node.output[0]) in (0, *_FLOAT_TYPES)
 
 
 def find_kernel(

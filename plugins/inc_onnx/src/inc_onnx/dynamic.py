@@ -10,10 +10,8 @@ MobileNetV2), because its result is converted in passes of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from onnx import NodeProto
 
 from inc_core.quant.spec import OpConfig, TensorSpec
@@ -22,6 +20,7 @@ from inc_onnx.kernels.conv import attributes
 from inc_onnx.kernels.gemm import requires_gemm, requires_matmul
 from inc_onnx.kernels.table import Kernel
 from inc_onnx.processor import multiplies_int8_exactly
+from inc_onnx.products import add_weight, replace_by_contrib_op, take_bias
 from inc_onnx.writer import MICROSOFT, GraphWriter
 
 if TYPE_CHECKING:
@@ -51,16 +50,16 @@ def requires_attention(graph: Graph, node: NodeProto) -> str | None:
 def emit(writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Calibration) -> None:
     """Write ``x @ W (+ b)`` with a float result."""
     assert config.weight is not None  # every row of this module has one
-    weight, scale = _weight(writer, node, config.weight)
-    bias, output = _bias(writer, node)
+    weight, scale = add_weight(writer, node, config.weight)
+    bias, output = take_bias(writer, node)
     x = node.input[0]
     if _is_alone(writer.source, x):
         inputs = [x, weight, scale, "", bias]
-        _replace(writer, node, "DynamicQuantizeMatMul", inputs, output)
+        replace_by_contrib_op(writer, node, "DynamicQuantizeMatMul", inputs, output)
         return
     q_x, x_scale, x_zero_point = _quantized(writer.graph, x)
     inputs = [q_x, weight, x_scale, scale, x_zero_point, "", bias]
-    _replace(writer, node, "MatMulIntegerToFloat", inputs, output)
+    replace_by_contrib_op(writer, node, "MatMulIntegerToFloat", inputs, output)
 
 
 def emit_attention(
@@ -75,41 +74,7 @@ def emit_attention(
     q_x, x_scale, x_zero_point = _quantized(writer.graph, node.input[0])
     mask = node.input[3] if len(node.input) > 3 else ""
     inputs = [q_x, weight, node.input[2], x_scale, scale, mask, x_zero_point, zero_point]
-    _replace(writer, node, "QAttention", inputs, node.output[0], **attributes(node))
-
-
-def _weight(writer: GraphWriter, node: NodeProto, spec: TensorSpec) -> tuple[str, str]:
-    """Add the int8 weight in the layout ``(in, out)``; return the names of it and its scale."""
-    name = node.input[1]
-    transposed = node.op_type == "Gemm" and Graph.attribute(node, "transB", 0)
-    quantized = writer.weight(name, spec, axis=0 if transposed else 1)
-    values = quantized.q_weight
-    if transposed:
-        values = writer.weights.once(
-            ("transposed", name, spec), lambda: np.ascontiguousarray(values.T)
-        )
-    scale = np.asarray(quantized.qparams.scale, np.float32)
-    key = (name, spec, bool(transposed))
-    return (
-        writer.constant((*key, "weight"), f"{name}_quantized", values.astype(np.int8, copy=False)),
-        writer.constant((*key, "scale"), f"{name}_scale", scale),
-    )
-
-
-def _bias(writer: GraphWriter, node: NodeProto) -> tuple[str, str]:
-    """Return the bias that the kernel can add, if any, and the tensor behind it."""
-    if node.op_type == "Gemm":
-        return (node.input[2] if len(node.input) > 2 else ""), node.output[0]
-    add = writer.graph.only_consumer(node.output[0])
-    if add is None or add.op_type != "Add" or writer.plan.is_static(add):
-        return "", node.output[0]
-    bias = add.input[1] if add.input[0] == node.output[0] else add.input[0]
-    columns = (writer.source.shape(node.input[1]) or (0, 0))[1]
-    if not writer.graph.is_constant(bias) or writer.graph.shape(bias) != (columns,):
-        return "", node.output[0]
-    output = add.output[0]
-    writer.graph.remove(add)
-    return bias, output
+    replace_by_contrib_op(writer, node, "QAttention", inputs, node.output[0], **attributes(node))
 
 
 def _is_alone(source: Graph, tensor: str) -> bool:
@@ -127,20 +92,6 @@ def _quantized(graph: Graph, tensor: str) -> tuple[str, str, str]:
     names = [graph.fresh(f"{tensor}_{stem}") for stem in stems]
     graph.add_node("DynamicQuantizeLinear", [tensor], names)
     return names[0], names[1], names[2]
-
-
-def _replace(
-    writer: GraphWriter,
-    node: NodeProto,
-    op_type: str,
-    inputs: Sequence[str],
-    output: str,
-    **kept: Any,
-) -> None:
-    used = list(inputs)
-    while used and not used[-1]:
-        used.pop()
-    writer.replace(node, op_type, used, output, domain=MICROSOFT, **kept)
 
 
 def _configs() -> tuple[OpConfig, ...]:

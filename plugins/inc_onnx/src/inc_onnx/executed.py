@@ -10,21 +10,30 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from inc_core.quant.spec import OpKey
+from inc_core.quant.spec import OpConfig, OpKey
 from inc_onnx.model import OnnxModel, new_session, session_options
 
 __all__ = ["executed", "optimized_graph", "remember_ops"]
 
-_INTEGER_PREFIXES = ("QLinear", "QGemm", "QAttention", "DynamicQuantize", "MatMulInteger", "ConvInteger")
-_WEIGHT_ONLY = frozenset({"MatMulNBits", "GatherBlockQuantized"})
+_INTEGER_PREFIXES = (
+    "QLinear",
+    "QGemm",
+    "QAttention",
+    "DynamicQuantize",
+    "MatMulInteger",
+    "MatMulNBits",
+    "ConvInteger",
+)
+_MOVING = frozenset({"Concat", "Pad", "Transpose", "Reshape", "MaxPool", "NhwcMaxPool"})
 _INT8 = "int8"
 _OPS_PROPERTY = "inc_onnx.ops"
 
 
-def remember_ops(proto: onnx.ModelProto, ops: Iterable[OpKey]) -> onnx.ModelProto:
+def remember_ops(proto: onnx.ModelProto, ops: Mapping[OpKey, OpConfig]) -> onnx.ModelProto:
     """Write the float model's ops into a quantized model, whose own nodes differ; return it."""
     properties = {entry.key: entry.value for entry in proto.metadata_props}
-    properties[_OPS_PROPERTY] = json.dumps([list(op) for op in ops])
+    rows = [[*op, config.precision if config.is_quantized else ""] for op, config in ops.items()]
+    properties[_OPS_PROPERTY] = json.dumps(rows)
     helper.set_model_props(proto, properties)
     return proto
 
@@ -32,23 +41,24 @@ def remember_ops(proto: onnx.ModelProto, ops: Iterable[OpKey]) -> onnx.ModelProt
 def executed(model: OnnxModel, ops: Iterable[OpKey]) -> Mapping[OpKey, str]:
     """Return the precision in which the runtime computes each op.
 
+    ONNX Runtime names a fused node after the node that it replaces, so that an op is found by its
+    name or by a name that begins with it. An op that disappeared into a float fusion is ``"fp32"``.
+
     Args:
         model: A float or quantized model.
         ops: The ops of a float model; a quantized one remembers those that it was made from.
-
-    ONNX Runtime names a fused node after the node that it replaces, so that an op is found by its
-    name or by a name that begins with it. An op that disappeared into a float fusion is ``"fp32"``.
     """
     properties = {entry.key: entry.value for entry in model.proto.metadata_props}
-    remembered = json.loads(properties.get(_OPS_PROPERTY, "[]"))
-    ops = tuple(OpKey(*op) for op in remembered) or tuple(ops)
-    nodes = {node.name: node for node in optimized_graph(model).node}
-    by_prefix = _Names(nodes)
-    result = {}
-    for op in ops:
-        node = by_prefix.find(op.name)
-        result[op] = "fp32" if node is None else _precision(node)
-    return result
+    rows = json.loads(properties.get(_OPS_PROPERTY, "[]"))
+    wanted = {OpKey(name, kind): word for name, kind, word in rows} or dict.fromkeys(ops, "")
+    integer = _integer_nodes(optimized_graph(model))
+    return {
+        op: word or _INT8 if _is_named(op.name, integer) else "fp32" for op, word in wanted.items()
+    }
+
+
+def _is_named(op: str, nodes: Iterable[str]) -> bool:
+    return any(name == op or _made_from(name, op) for name in nodes)
 
 
 def optimized_graph(model: OnnxModel) -> onnx.GraphProto:
@@ -61,26 +71,19 @@ def optimized_graph(model: OnnxModel) -> onnx.GraphProto:
         return onnx.load(str(path), load_external_data=False).graph
 
 
-class _Names:
-    """Finds the node of an op among the runtime's names."""
-
-    def __init__(self, nodes: Mapping[str, onnx.NodeProto]) -> None:
-        self._nodes = nodes
-
-    def find(self, op: str) -> onnx.NodeProto | None:
-        """Return the node called ``op``, or made from it; the integer one where there are several."""
-        found = [node for name, node in self._nodes.items() if name == op or _made_from(name, op)]
-        found.sort(key=lambda node: _precision(node) == "fp32")
-        return found[0] if found else None
+def _integer_nodes(graph: onnx.GraphProto) -> list[str]:
+    """Return the names of nodes that compute with integers, or move them; the graph is sorted."""
+    tensors: set[str] = set()
+    found = []
+    for node in graph.node:
+        computes = node.op_type.startswith(_INTEGER_PREFIXES)
+        moves = bool(node.input) and node.input[0] in tensors and node.op_type in _MOVING
+        if computes or moves:
+            found.append(node.name)
+        if moves or node.op_type.startswith(("QuantizeLinear", "QLinear")):
+            tensors.update(node.output)
+    return found
 
 
 def _made_from(name: str, op: str) -> bool:
-    return name.startswith(op) and name[len(op) :].startswith(("_token_", "_quant", "_nhwc", "/"))
-
-
-def _precision(node: onnx.NodeProto) -> str:
-    if node.op_type.startswith(_INTEGER_PREFIXES):
-        return _INT8
-    if node.op_type in _WEIGHT_ONLY:
-        return f"int{next((a.i for a in node.attribute if a.name == 'bits'), 4)}"
-    return "fp32"
+    return name.startswith(op) and name[len(op) :].startswith(("_token_", "_quant", "_nhwc"))

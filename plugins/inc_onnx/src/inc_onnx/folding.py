@@ -93,8 +93,10 @@ def _compute(graph: Graph, nodes: list[NodeProto], wanted: list[str]) -> list[np
     try:
         session = new_session(model, graph.folder, session_options(1))
         return [np.asarray(value) for value in session.run(None, {})]
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base
-        raise UnsupportedModelError(f"the constants of the model cannot be computed: {error}") from error
+    except Exception as error:
+        raise UnsupportedModelError(
+            f"the constants of the model cannot be computed: {error}"
+        ) from error
 
 
 def _fits(graph: Graph, nodes: list[NodeProto], value: np.ndarray) -> bool:

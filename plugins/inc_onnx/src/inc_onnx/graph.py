@@ -112,7 +112,9 @@ class Graph:
         info = self._types.get(tensor)
         if info is None or not info.HasField("shape"):
             return None
-        return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in info.shape.dim)
+        return tuple(
+            d.dim_value if d.HasField("dim_value") else d.dim_param for d in info.shape.dim
+        )
 
     def element_type(self, tensor: str) -> int:
         """Return a tensor's ``TensorProto`` element type; 0 if unknown."""

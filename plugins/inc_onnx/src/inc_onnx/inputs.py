@@ -74,9 +74,7 @@ def feed(
     return {name: _fit(by_name[name], value, infos) for name, value in named.items()}
 
 
-def _by_name(
-    names: list[str], inputs: Any, infos: Sequence[InputInfo]
-) -> Mapping[str, Any]:
+def _by_name(names: list[str], inputs: Any, infos: Sequence[InputInfo]) -> Mapping[str, Any]:
     if isinstance(inputs, Mapping):
         return inputs
     if isinstance(inputs, tuple | list) and (len(names) > 1 or len(inputs) == 1):
@@ -95,7 +93,9 @@ def _fit(info: InputInfo, value: Any, infos: Sequence[InputInfo]) -> np.ndarray[
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"the input {info.name!r} is no array: {error}. {_expected(infos)}") from error
+        raise DataError(
+            f"the input {info.name!r} is no array: {error}. {_expected(infos)}"
+        ) from error
     shape_fits = len(array.shape) == len(info.shape) and all(
         not isinstance(wanted, int) or wanted == given
         for wanted, given in zip(info.shape, array.shape, strict=True)

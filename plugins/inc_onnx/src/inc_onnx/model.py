@@ -100,7 +100,7 @@ def new_session(
             source: Any = proto.SerializeToString()
             return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return _session_of_large(proto, folder, options)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base
+    except Exception as error:
         raise UnsupportedModelError(
             f"ONNX Runtime {ort.__version__} cannot run this model: {error}"
         ) from error

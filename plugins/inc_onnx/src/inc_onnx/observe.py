@@ -146,9 +146,7 @@ def _tapped(
     given = set(graph.outputs)
     for name in dict.fromkeys(name for tap in taps for name in tap.outputs):
         if name and name not in given:
-            proto.graph.output.append(
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-            )
+            proto.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     return proto, taps
 
 

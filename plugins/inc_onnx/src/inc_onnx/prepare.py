@@ -20,6 +20,7 @@ from inc_onnx.graph import Graph
 from inc_onnx.model import OnnxModel
 from inc_onnx.shapes import with_shapes
 from inc_onnx.simplify import simplify
+from inc_onnx.transformer import fuse
 
 __all__ = ["prepare"]
 
@@ -45,12 +46,14 @@ def prepare(proto: onnx.ModelProto, folder: Path | None, *, threads: int = 0) ->
     graph = Graph(proto, folder)
     if simplify(graph):
         proto = with_shapes(graph.proto())
+        graph = Graph(proto, folder)
+    # last, as shape inference does not know what it writes
+    if fuse(graph):
+        proto = graph.proto()
     return OnnxModel(proto, folder, threads=threads, obstacle=obstacle)
 
 
-def _raise_opset(
-    proto: onnx.ModelProto, folder: Path | None
-) -> tuple[onnx.ModelProto, str]:
+def _raise_opset(proto: onnx.ModelProto, folder: Path | None) -> tuple[onnx.ModelProto, str]:
     """Return the model with an opset that can be quantized, and why not where that is impossible."""
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
     if opset >= _LEAST_OPSET:
@@ -77,7 +80,9 @@ def _name_nodes(graph: Graph) -> None:
     for node in graph.nodes:
         outputs = [name for name in node.output if name]
         if not outputs:
-            raise UnsupportedModelError(f"a {node.op_type} node has no output; the graph is corrupt")
+            raise UnsupportedModelError(
+                f"a {node.op_type} node has no output; the graph is corrupt"
+            )
         name = node.name or f"{node.op_type}_{outputs[0]}"
         taken[name] += 1
         node.name = name if taken[name] == 1 else _free(name, taken)

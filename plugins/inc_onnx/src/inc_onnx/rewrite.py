@@ -55,9 +55,7 @@ def equalize(model: OnnxModel) -> OnnxModel:
             break
     for name, value in values.items():
         graph.set_constant(name, value)
-    return OnnxModel(
-        graph.proto(), model.folder, threads=model.threads, obstacle=model.obstacle
-    )
+    return OnnxModel(graph.proto(), model.folder, threads=model.threads, obstacle=model.obstacle)
 
 
 def _equalize(values: dict[str, np.ndarray[Any, Any]], pair: _Pair) -> float:

@@ -74,9 +74,7 @@ def _checked(
     return proto, folder
 
 
-def _check_data_files(
-    tensors: list[onnx.TensorProto], what: str, folder: Path | None
-) -> None:
+def _check_data_files(tensors: list[onnx.TensorProto], what: str, folder: Path | None) -> None:
     if folder is None:
         raise UnsupportedModelError(
             f"{what} keeps weights in external files; give the path of the .onnx file instead"

@@ -43,7 +43,7 @@ def fuse(graph: Graph) -> bool:
 
 def _keep_apart(graph: Graph, add: NodeProto) -> bool:
     """Write a residual ``Add`` before a layer normalization as ``Sum``."""
-    if not all(graph.is_float(name) and not graph.is_constant(name) for name in add.input):
+    if not all(graph.is_float(name) and _varies_by_row(graph, name) for name in add.input):
         return False
     if not _is_normalized(graph, add.output[0]):
         return False
@@ -51,6 +51,11 @@ def _keep_apart(graph: Graph, add: NodeProto) -> bool:
     graph.remove(add)
     graph.add_node("Sum", inputs, [output]).name = name
     return True
+
+
+def _varies_by_row(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor is more than a bias: the runtime does not fuse a bias with what follows it."""
+    return not graph.is_constant(tensor) or len(graph.shape(tensor) or ()) > 1
 
 
 def _is_normalized(graph: Graph, tensor: str) -> bool:

@@ -195,7 +195,9 @@ class GraphWriter:
                 self.graph.add_node("DequantizeLinear", parts, [tensor])
         proto = self.graph.proto()
         if rows:
-            helper.set_model_props(proto, {**_properties(proto), _TENSORS_PROPERTY: json.dumps(rows)})
+            helper.set_model_props(
+                proto, {**_properties(proto), _TENSORS_PROPERTY: json.dumps(rows)}
+            )
         return proto
 
     def _declare(self, tensor: str, made: QuantizedTensor) -> QuantizedTensor:

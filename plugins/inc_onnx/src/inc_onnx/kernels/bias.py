@@ -52,7 +52,9 @@ def fit_weight_to_bias(
     if np.all(needed <= scale):
         return quantized
     wider = np.maximum(scale, needed).astype(np.float32)
-    qparams = QParams(wider, quantized.qparams.zero_point, quantized.qparams.dtype, quantized.qparams.axis)
+    qparams = QParams(
+        wider, quantized.qparams.zero_point, quantized.qparams.dtype, quantized.qparams.axis
+    )
     shape = [1] * weight.ndim
     shape[axis] = -1
     rounded = np.rint(weight / wider.reshape(shape if wider.ndim else ()))

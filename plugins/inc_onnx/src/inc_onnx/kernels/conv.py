@@ -39,9 +39,7 @@ def requires(graph: Graph, node: NodeProto) -> str | None:
     return None
 
 
-def emit(
-    writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Calibration
-) -> None:
+def emit(writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Calibration) -> None:
     """Write the conv with int8 weight, int32 bias and uint8 input and output."""
     x = writer.quantized(node.input[0])
     weight, bias = _weight_and_bias(writer, node, config, calibration, x)
@@ -122,9 +120,7 @@ def dequantized_weight(writer: GraphWriter, stored: tuple[str, str, str], axis: 
     """Return a float weight behind a ``DequantizeLinear`` of the stored integers."""
     output = writer.graph.fresh(f"{stored[0]}_dequantized")
     per_channel = bool(writer.graph.shape(stored[1]))
-    writer.graph.add_node(
-        "DequantizeLinear", stored, [output], axis=axis if per_channel else None
-    )
+    writer.graph.add_node("DequantizeLinear", stored, [output], axis=axis if per_channel else None)
     return output
 
 

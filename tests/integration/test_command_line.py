@@ -1,0 +1,147 @@
+"""The command ``inc`` in fresh processes, with the toy framework as an installed plugin."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inc_core.testing.toy import make_classifier, save_model
+
+ROOT = Path(__file__).parents[2]
+
+CONF = """\
+quantization:
+  calibration:
+    sampling_size: 64
+    dataloader: {batch_size: 16, dataset: {toy_classifier: {}}}
+evaluation:
+  accuracy:
+    metric: {toy_accuracy: {}}
+    dataloader: {batch_size: 64, dataset: {toy_classifier: {}}}
+tuning:
+  exit_policy: {max_trials: 4}
+  workspace: {path: workspace}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a working folder with a model, a configuration and an installed toy plugin."""
+    installed = tmp_path / "site" / "inc_toy-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: inc-toy\nVersion: 1.0\n")
+    entry = "[inc_core.v1]\ntoy = inc_core.testing.toy.plugin\n"
+    (installed / "entry_points.txt").write_text(entry)
+    (tmp_path / "conf.yaml").write_text(CONF)
+    for name, culprits in (("model", ()), ("hopeless", range(4))):
+        (tmp_path / f"{name}.toy").mkdir()
+        save_model(make_classifier(culprits=culprits), tmp_path / f"{name}.toy")
+    return tmp_path
+
+
+def inc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(folder / "site"), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "INC_PLUGINS": "inc-toy"}
+    return subprocess.run(
+        [sys.executable, "-m", "inc_core", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_quantize_saves_what_verify_and_report_read(folder):
+    done = inc(folder, "quantize", "conf.yaml", "--model", "model.toy", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "Result: accuracy goal met" in done.stdout
+    assert "FP32 baseline is: [Accuracy: 1.0000" in done.stderr
+    assert "Tune 1 result is: " in done.stderr
+    verified = inc(folder, "verify", "out", "--json")
+    assert verified.returncode == 0, verified.stderr
+    assert json.loads(verified.stdout)["bit_equal"] is True
+    for place in ("out", "workspace"):
+        reported = inc(folder, "report", place)
+        assert reported.returncode == 0, reported.stderr
+        assert "accuracy goal met" in reported.stdout
+
+
+def test_quantize_prints_one_json_object(folder):
+    done = inc(folder, "quantize", "conf.yaml", "--model", "model.toy", "-o", "out", "--json")
+    assert json.loads(done.stdout)["goal_met"] is True
+
+
+def test_a_goal_that_is_not_met_has_its_own_exit_code(folder):
+    done = inc(folder, "quantize", "conf.yaml", "--model", "hopeless.toy", "-o", "out")
+    assert done.returncode == 6
+    assert "no recipe met the accuracy goal" in done.stderr
+    assert not (folder / "out").exists()
+
+
+def test_a_wrong_configuration_names_key_and_line(folder):
+    (folder / "conf.yaml").write_text(CONF.replace("max_trials", "max_trails"))
+    done = inc(folder, "check", "conf.yaml", "--model", "model.toy")
+    assert done.returncode == 2
+    assert "line 10: tuning.exit_policy.max_trails" in done.stderr
+    assert "max_trials" in done.stderr.split("max_trails", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("check", "missing.yaml", "--model", "model.toy"), 2, "missing.yaml"),
+        (("check", "conf.yaml", "--model", "missing.toy"), 4, "missing.toy"),
+        (("check", "conf.yaml", "--model", "unknown.bin"), 4, "framework"),
+        (("report", "."), 5, "no run here"),
+        (("verify", "model.toy"), 4, "inc.json"),
+    ],
+    ids=["configuration", "model", "kind of model", "run", "saved model"],
+)
+def test_what_is_missing_is_named(folder, arguments, code, message):
+    done = inc(folder, *arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+
+
+def test_a_component_that_is_not_installed_is_offered(folder):
+    (folder / "conf.yaml").write_text(CONF.replace("toy_accuracy: {}", "topk: 1"))
+    done = inc(folder, "check", "conf.yaml", "--model", "model.toy")
+    assert done.returncode == 3
+    assert "pip install inc-metrics" in done.stderr
+
+
+def test_check_writes_nothing(folder):
+    before = sorted(folder.rglob("*"))
+    done = inc(folder, "check", "conf.yaml", "--model", "model.toy")
+    assert done.returncode == 0, done.stderr
+    assert "quantizable   4 Linear" in done.stdout
+    assert "estimate      one trial" in done.stdout
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_init_writes_a_configuration_that_loads_and_overwrites_nothing(folder):
+    written = inc(folder, "init", "--model", "model.toy", "-o", "new.yaml")
+    assert written.returncode == 0, written.stderr
+    again = inc(folder, "init", "--model", "model.toy", "-o", "new.yaml")
+    assert again.returncode == 5
+    assert "nothing was written" in again.stderr
+    done = inc(folder, "check", "new.yaml", "--model", "model.toy")
+    assert done.returncode == 2  # only the data is missing
+    assert "needs calibration data" in done.stderr
+
+
+def test_plugins_are_listed(folder):
+    done = inc(folder, "plugins", "--json")
+    rows = json.loads(done.stdout)["plugins"]
+    assert "inc-toy" in {row["distribution"] for row in rows}
+
+
+def test_every_command_explains_itself(folder):
+    for command in ("quantize", "check", "init", "plugins", "verify", "report"):
+        assert inc(folder, command, "--help").returncode == 0
