@@ -19,6 +19,7 @@ from inc_core.facade.parts import Parts
 from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, FloatRewrites
 from inc_core.plugin import Plugins
 from inc_core.quant.calibrator import Calibrator
+from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpCapability
@@ -142,8 +143,13 @@ def _refuse_training(config: Config, parts: Parts, opened: OpenedModel) -> None:
 
 def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace:
     quantization = config.quantization
+    stated = (
+        quantization.model_wise,
+        *quantization.optype_wise.values(),
+        *quantization.op_wise.values(),
+    )
     return narrow(
-        opened.capabilities,
+        with_observers(opened.capabilities, stated, plugins.names("observer")),
         approach=quantization.approach,
         model_wise=quantization.model_wise,
         optype_wise=quantization.optype_wise,
@@ -151,7 +157,6 @@ def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace
         recipes=quantization.recipes,
         sizes=quantization.calibration.sampling_sizes,
         option_sets=_option_sets(opened, quantization.recipes),
-        observers=plugins.names("observer"),
     )
 
 

@@ -18,7 +18,7 @@ NAMES = ("topk", "Accuracy", "F1", "MAE", "MSE", "RMSE", "Loss")
 
 class TestPlugin(PluginSuite):
     plugin = plugin
-    frameworks = ("numpy", "torch", "tensorflow", "onnxruntime")
+    frameworks = ("inc_metrics.topk", "inc_metrics.shapes", "sklearn")
 
 
 @pytest.mark.parametrize("name", NAMES)

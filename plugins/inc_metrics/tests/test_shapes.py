@@ -13,7 +13,7 @@ ARRAY = np.arange(6.0).reshape(2, 3)
 
 @pytest.mark.parametrize(
     "predictions",
-    [ARRAY, (ARRAY,), [ARRAY], ARRAY.tolist(), list(ARRAY[:1]) and (ARRAY.astype(np.float32),)],
+    [ARRAY, (ARRAY,), [ARRAY], ARRAY.tolist(), ARRAY.astype(np.float32)],
     ids=["array", "tuple of one", "list of one", "nested lists", "float32"],
 )
 def test_one_output_is_read(predictions):

@@ -84,7 +84,9 @@ def _capability(
         reason = obstacle or _reason(node, reasons)
         floats = tuple(config for config in configs if not config.is_quantized)
         return OpCapability(op, (FP32, *floats), note=reason)
-    quantized = tuple(config for config in configs if config.is_quantized)
+    # measured: attention nets run best with scales per call, conv nets between integer neighbours
+    preferred = "dynamic" if is_transformer(graph) else "static"
+    quantized = sorted((c for c in configs if c.is_quantized), key=lambda c: c.mode != preferred)
     floats = tuple(config for config in configs if not config.is_quantized)
     static = any(config.mode == "static" for config in quantized)
     return OpCapability(

@@ -21,7 +21,7 @@ def model_digest(proto: onnx.ModelProto, folder: Path | None) -> str:
     graph = proto.graph
     for part in (*proto.opset_import, *proto.functions, *graph.input, *graph.output, *graph.node):
         digest.update(part.SerializeToString(deterministic=True))
-    locations = set()
+    locations: set[str] = set()
     for tensor in graph.initializer:
         digest.update(tensor.SerializeToString(deterministic=True))
         locations.update(e.value for e in tensor.external_data if e.key == "location")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
@@ -11,6 +13,8 @@ from inc_onnx.graph import Graph
 from inc_onnx.model import new_session, session_options
 
 __all__ = ["fold_constants", "lift_constants"]
+
+Array = np.ndarray[Any, Any]
 
 _NOT_FOLDED = frozenset(
     {
@@ -73,14 +77,14 @@ def _foldable(graph: Graph) -> list[NodeProto]:
         inputs = [name for name in node.input if name]
         bodies = any(a.HasField("g") or a.graphs for a in node.attribute)
         standard = node.domain in ("", "ai.onnx") and node.op_type not in _NOT_FOLDED
-        if standard and inputs and not bodies:
-            if all(graph.is_constant(name) or name in constant for name in inputs):
-                constant.update(node.output)
-                found.append(node)
+        known = all(graph.is_constant(name) or name in constant for name in inputs)
+        if standard and inputs and known and not bodies:
+            constant.update(node.output)
+            found.append(node)
     return found
 
 
-def _compute(graph: Graph, nodes: list[NodeProto], wanted: list[str]) -> list[np.ndarray]:
+def _compute(graph: Graph, nodes: list[NodeProto], wanted: list[str]) -> list[Array]:
     model = onnx.ModelProto()
     model.ir_version = 8
     for domain, version in graph.opsets.items():
@@ -99,17 +103,18 @@ def _compute(graph: Graph, nodes: list[NodeProto], wanted: list[str]) -> list[np
         ) from error
 
 
-def _fits(graph: Graph, nodes: list[NodeProto], value: np.ndarray) -> bool:
+def _fits(graph: Graph, nodes: list[NodeProto], value: Array) -> bool:
     used = {name for node in nodes for name in node.input if graph.is_constant(name)}
     size = sum(graph.initializer(name).ByteSize() for name in used)
-    return value.nbytes <= max(_ALWAYS_SMALL_BYTES, _GROWTH_LIMIT * size)
+    return bool(value.nbytes <= max(_ALWAYS_SMALL_BYTES, _GROWTH_LIMIT * size))
 
 
 def _constant_value(node: NodeProto) -> onnx.TensorProto | None:
     for attribute in node.attribute:
         name, output = attribute.name, node.output[0]
         if name == "value":
-            return attribute.t
+            tensor: onnx.TensorProto = attribute.t
+            return tensor
         if name in ("value_float", "value_floats"):
             return numpy_helper.from_array(_array(attribute, np.float32), output)
         if name in ("value_int", "value_ints"):
@@ -117,5 +122,5 @@ def _constant_value(node: NodeProto) -> onnx.TensorProto | None:
     return None
 
 
-def _array(attribute: onnx.AttributeProto, dtype: type) -> np.ndarray:
+def _array(attribute: onnx.AttributeProto, dtype: type) -> Array:
     return np.asarray(helper.get_attribute_value(attribute), dtype)

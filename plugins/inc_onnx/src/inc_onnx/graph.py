@@ -60,7 +60,7 @@ class Graph:
     @property
     def opset(self) -> int:
         """Version of the standard operator set."""
-        return self.opsets.get("", 1)
+        return int(self.opsets.get("", 1))
 
     def producer(self, tensor: str) -> NodeProto | None:
         """Return the node that computes a tensor; ``None`` for inputs and initializers."""

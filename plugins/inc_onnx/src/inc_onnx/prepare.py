@@ -44,7 +44,8 @@ def prepare(proto: onnx.ModelProto, folder: Path | None, *, threads: int = 0) ->
     fold_constants(graph)
     proto = with_shapes(graph.proto())
     graph = Graph(proto, folder)
-    if simplify(graph):
+    changed = simplify(graph)
+    if fuse(graph) or changed:
         proto = with_shapes(graph.proto())
         graph = Graph(proto, folder)
     # last, as shape inference does not know what it writes

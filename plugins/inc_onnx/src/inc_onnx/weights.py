@@ -42,10 +42,11 @@ class WeightCache:
             spec: Target dtype, scheme and granularity.
             axis: Dimension of the output channels, read where the spec is per channel.
         """
-        return self.once(
+        quantized: QuantizedWeight = self.once(
             ("quantized", name, spec, axis),
             lambda: QuantizedWeight(*quantize_weight(weight, spec, axis)),
         )
+        return quantized
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what ``make`` gave when ``key`` was first asked for."""

@@ -54,7 +54,7 @@ def test_integers_that_overflow_are_an_error():
 
 
 def test_unknown_input_name_in_the_configuration_is_an_error(workbench, residual_model):
-    with pytest.raises(DataError, match="has no input 'y'.*It has: x"):
+    with pytest.raises(DataError, match=r"has no input 'y'.*It has: x"):
         workbench(inputs=("y",)).load(residual_model)
 
 

@@ -41,7 +41,7 @@ def test_cut_off_file_is_named(residual_model, tmp_path):
 
 
 def test_missing_file_and_directory_are_named(tmp_path):
-    with pytest.raises(UnsupportedModelError, match="absent.*No such file"):
+    with pytest.raises(UnsupportedModelError, match=r"absent.*No such file"):
         read_model(tmp_path / "absent.onnx")
     (tmp_path / "inside.onnx").touch()
     with pytest.raises(UnsupportedModelError, match=r"is a directory.*inside\.onnx"):

@@ -26,7 +26,8 @@ def integer_bias(bias: Array, x_scale: float, weight_scale: Array) -> Array:
         weight_scale: Scale of the weight, shape ``()`` or ``(channels,)``.
     """
     scale = np.float64(x_scale) * weight_scale.astype(np.float64)
-    return np.rint(bias.astype(np.float64) / scale).clip(-_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
+    rounded = np.rint(bias.astype(np.float64) / scale)
+    return np.asarray(rounded.clip(-_BIAS_LIMIT, _BIAS_LIMIT), np.int32)
 
 
 def fit_weight_to_bias(
@@ -85,4 +86,4 @@ def corrected_bias(
     per_input = error.reshape(out, inside, -1).sum(axis=2)
     groups = channel_mean.size // inside
     means = np.repeat(channel_mean.reshape(groups, inside), out // groups, axis=0)
-    return (bias - (per_input * means).sum(axis=1)).astype(np.float32)
+    return np.asarray(bias - (per_input * means).sum(axis=1), np.float32)

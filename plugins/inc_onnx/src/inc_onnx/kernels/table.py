@@ -40,11 +40,11 @@ class Kernel:
     emit: Emit
 
 
-# each module has KERNELS, a tuple of rows, best first; the order here decides between modes
+# each module has KERNELS, a tuple of rows, best first
 _MODULES_BY_APPROACH: Mapping[str, tuple[str, ...]] = {
     "static": ("inc_onnx.kernels.static",),
     "dynamic": ("inc_onnx.dynamic",),
-    "auto": ("inc_onnx.dynamic", "inc_onnx.kernels.static"),
+    "auto": ("inc_onnx.kernels.static", "inc_onnx.dynamic"),
     "weight_only": ("inc_onnx.weight_only",),
 }
 # float modes beside fp32, offered in every approach
