@@ -28,7 +28,7 @@ def save_sample(path: Path, inputs: Any, outputs: Any) -> None:
         kind, named = _SEQUENCE, {str(index): array for index, array in enumerate(inputs)}
     else:
         kind, named = _ARRAY, {"0": inputs}
-    arrays = {f"input/{name}": np.asarray(array) for name, array in named.items()}
+    arrays: dict[str, Any] = {f"input/{name}": np.asarray(array) for name, array in named.items()}
     arrays |= {f"output/{index}": array for index, array in enumerate(as_outputs(outputs))}
     np.savez_compressed(path, kind=np.array(kind), **arrays)
 

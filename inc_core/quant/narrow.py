@@ -138,11 +138,12 @@ class _Narrower:
         )
 
     def _with_group(
-        self, old: OpCapability, new: OpCapability, forced: Mapping[str | None, str]
+        self, old: OpCapability, new: OpCapability, forced: Mapping[str, str]
     ) -> OpCapability:
-        if new.group in forced and _quantized(old.configs):
-            reason = f"{forced[new.group]!r} is float, and both must switch together"
-            if forced[new.group] == new.op.name:
+        cause = forced.get(new.group or "")
+        if cause is not None and _quantized(old.configs):
+            reason = f"{cause!r} is float, and both must switch together"
+            if cause == new.op.name:
                 reason = "no choice is left that all ops of its group offer"
             self._force(new, reason, "adaptor")
             return _only_float(new)

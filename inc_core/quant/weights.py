@@ -38,6 +38,8 @@ def quantize_weight(weight: Array, spec: TensorSpec, axis: int | None = 0) -> tu
         raise QuantizationError(
             f"a weight of shape {values.shape} is empty or holds NaN or infinite values"
         )
+    if values.ndim and axis is not None and not -values.ndim <= axis < values.ndim:
+        raise QuantizationError(f"a weight of shape {values.shape} has no axis {axis}")
     if spec.granularity == "per_group":
         qparams = _group_qparams(values, spec, axis or 0)
     elif spec.granularity == "per_channel" and axis is not None and values.ndim > 0:

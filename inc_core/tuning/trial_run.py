@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from inc_core.errors import CalibrationError
+from inc_core.errors import CalibrationError, DataError
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.criterion import Criterion
@@ -29,7 +29,7 @@ def run_trial(
     """Try one recipe; return the trial and, if it finished, the built model and calibration.
 
     Raises:
-        CalibrationError: In trial 1, where it is the data's fault and no recipe's.
+        CalibrationError, DataError: In trial 1, where it is the data's fault and no recipe's.
     """
     start = job.clock()
     try:
@@ -40,7 +40,7 @@ def run_trial(
         accepted = criterion.accepts(accuracy)
         objectives = measure_objectives(job, built[0], accuracy) if accepted else {}
     except Exception as error:  # a failing trial is a result, kept with its cause
-        if number == 1 and isinstance(error, CalibrationError):
+        if number == 1 and isinstance(error, CalibrationError | DataError):
             raise
         message = describe_error(error)
         status = _status_of(error)

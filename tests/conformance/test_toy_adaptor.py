@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_core.quant.qparams import choose_qparams
-from inc_core.quant.weights import quantize_weight
 
 from inc_core.hookspecs.adaptor import AdaptorContext
+from inc_core.quant.qparams import choose_qparams
 from inc_core.quant.spec import TensorKey
+from inc_core.quant.weights import quantize_weight
 from inc_core.testing.adaptor_suite import AdaptorSuite
 from inc_core.testing.oracle import fake_quantized_linear
 from inc_core.testing.toy import make_classifier, make_model, save_model

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inc_metrics.accuracy import Accuracy
 from sklearn.metrics import accuracy_score
 
 from inc_core.errors import EvaluationError
 from inc_core.testing.metric_suite import MetricSuite
+from inc_metrics.accuracy import Accuracy
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.random((29, 5)).astype(np.float32)

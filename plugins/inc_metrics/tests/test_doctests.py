@@ -8,8 +8,9 @@ import pkgutil
 import re
 from pathlib import Path
 
-import inc_metrics
 import pytest
+
+import inc_metrics
 
 MODULES = [f"inc_metrics.{module.name}" for module in pkgutil.iter_modules(inc_metrics.__path__)]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inc_metrics.f1 import F1
 from sklearn.metrics import f1_score
 
 from inc_core.errors import ConfigError, EvaluationError
 from inc_core.testing.metric_suite import MetricSuite
+from inc_metrics.f1 import F1
 
 RNG = np.random.default_rng(0)
 AVERAGES = ("macro", "micro", "weighted")

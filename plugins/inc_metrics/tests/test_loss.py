@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_metrics.loss import Loss
 
 from inc_core.errors import EvaluationError
 from inc_core.testing.metric_suite import MetricSuite
+from inc_metrics.loss import Loss
 
 LOSSES = np.random.default_rng(0).random(17).astype(np.float32)
 

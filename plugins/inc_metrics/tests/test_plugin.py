@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from inc_metrics import plugin
 
 from inc_core.config.types import ComponentConfig
 from inc_core.errors import ConfigError
 from inc_core.plugin import Plugins
 from inc_core.testing.plugin_suite import PluginSuite
+from inc_metrics import plugin
 
 NAMES = ("topk", "Accuracy", "F1", "MAE", "MSE", "RMSE", "Loss")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_metrics.regression import MAE, MSE, RMSE
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from inc_core.errors import EvaluationError
 from inc_core.testing.metric_suite import MetricSuite
+from inc_metrics.regression import MAE, MSE, RMSE
 
 RNG = np.random.default_rng(0)
 FOUND = RNG.normal(size=(23, 3)).astype(np.float32)

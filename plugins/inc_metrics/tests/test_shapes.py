@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_metrics.shapes import read_labels, read_predictions, squeeze_trailing
 
 from inc_core.errors import EvaluationError
+from inc_metrics.shapes import read_labels, read_predictions, squeeze_trailing
 
 ARRAY = np.arange(6.0).reshape(2, 3)
 

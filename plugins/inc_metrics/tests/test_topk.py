@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_metrics.topk import TopK
 from sklearn.metrics import top_k_accuracy_score
 
 from inc_core.errors import ConfigError, EvaluationError
 from inc_core.testing.metric_suite import MetricSuite
+from inc_metrics.topk import TopK
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(37, 10)).astype(np.float32)

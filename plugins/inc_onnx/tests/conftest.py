@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from inc_onnx.adaptor import OnnxAdaptor
-from inc_onnx.executed import optimized_graph
 from onnx import TensorProto, helper, numpy_helper
 
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.calibrator import Calibrator
 from inc_core.quant.recipe import Recipe
+from inc_onnx.adaptor import OnnxAdaptor
+from inc_onnx.executed import optimized_graph
 
 
 class Net:

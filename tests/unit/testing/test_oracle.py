@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_core.quant.qparams import QParams
 
+from inc_core.quant.qparams import QParams
 from inc_core.testing.oracle import fake_quantize, fake_quantized_linear, snr_db
 
 

@@ -27,6 +27,7 @@ RUN_BYTES = 64 << 20
 # more samples in one run are not faster on a processor
 RUN_SAMPLES = 64
 _FLOAT_BYTES = 4
+_LARGE_BYTES = 64 << 20
 
 Array = np.ndarray[Any, Any]
 
@@ -83,6 +84,8 @@ class _TappedRun:
     """A session of the model with the taps as further outputs."""
 
     def __init__(self, model: OnnxModel, observers: Mapping[TensorKey, Observer]) -> None:
+        if model.proto.ByteSize() > _LARGE_BYTES:
+            model.close()  # two float sessions of a large model need not be in memory at once
         proto, self._taps = _tapped(model, observers)
         self._session = new_session(proto, model.folder, session_options(model.threads))
         del proto  # the session has the weights now

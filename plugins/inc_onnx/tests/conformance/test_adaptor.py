@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from inc_onnx.adaptor import OnnxAdaptor
 
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.testing import AdaptorSuite
+from inc_onnx.adaptor import OnnxAdaptor
 
 
 class _CnnSuite(AdaptorSuite):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_onnx.kernels.bias import corrected_bias, fit_weight_to_bias, integer_bias
-from inc_onnx.weights import QuantizedWeight
 
 from inc_core.quant.spec import TensorSpec
 from inc_core.quant.weights import quantize_weight
+from inc_onnx.kernels.bias import corrected_bias, fit_weight_to_bias, integer_bias
+from inc_onnx.weights import QuantizedWeight
 
 rng = np.random.default_rng(0)
 PER_CHANNEL = TensorSpec("int8", "sym", "per_channel")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_onnx.graph import Graph, captured, topological_order
 from onnx import TensorProto, helper
 
 from inc_core.errors import UnsupportedModelError
+from inc_onnx.graph import Graph, captured, topological_order
 
 
 def test_editing_leaves_the_source_unchanged(residual_model):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_onnx.inputs import InputInfo, feed
 
 from inc_core.errors import DataError
+from inc_onnx.inputs import InputInfo, feed
 
 IMAGE = InputInfo("image", "float", ("batch", 3, 8, 8))
 LENGTH = InputInfo("length", "int64", ("batch",))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inc_onnx import observe as module
-from inc_onnx.graph import Graph
-from inc_onnx.model import OnnxModel
-from inc_onnx.topology import tensor_key
 
 from inc_core.errors import CalibrationError
 from inc_core.quant.observers import Observer
 from inc_core.quant.spec import TensorKey
+from inc_onnx import observe as module
+from inc_onnx.graph import Graph
+from inc_onnx.model import OnnxModel
+from inc_onnx.topology import tensor_key
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from inc_onnx import plugin
 
 from inc_core.testing import PluginSuite
+from inc_onnx import plugin
 
 
 class TestPlugin(PluginSuite):

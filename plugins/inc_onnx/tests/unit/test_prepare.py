@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from inc_onnx.model import OnnxModel
-from inc_onnx.prepare import prepare
 from onnx import numpy_helper
 
 from inc_core.errors import UnsupportedModelError
+from inc_onnx.model import OnnxModel
+from inc_onnx.prepare import prepare
 
 
 def batch_norm(build, x, channels):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from inc_onnx.source import read_model
 
 from inc_core.errors import UnsupportedModelError
+from inc_onnx.source import read_model
 
 
 def test_path_bytes_and_proto_give_the_same(residual_model, tmp_path):
