@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ logging.getLogger().setLevel(logging.ERROR)  # ONNX Runtime's tool warns through
 
 @dataclass(frozen=True)
 class Contender:
-    """A model ready to run, what it is called, and how many of its ops are integer."""
+    """A model ready to run, and what it is called."""
 
     name: str
     run: Callable[[Feed], list[np.ndarray[Any, Any]]]
@@ -52,8 +52,16 @@ def inc(
     return Contender(name, lambda feed: session.run(None, dict(feed)))
 
 
-def adaptor_quantize(adaptor: OnnxAdaptor, model: Any, batches: Sequence[Feed]) -> Any:
-    """Run the default recipe of an adaptor: the first config of every op."""
+def adaptor_quantize(
+    adaptor: OnnxAdaptor,
+    model: Any,
+    batches: Sequence[Feed],
+    algorithms: Collection[str] = ("minmax",),
+) -> Any:
+    """Run the default recipe of an adaptor: the first config of every op.
+
+    ``algorithms`` are the range rules that the one calibration pass must be able to serve.
+    """
     capabilities = adaptor.capabilities(model)
     samples = sum(_length(batch) for batch in batches)
     recipe = Recipe({c.op: c.configs[0] for c in capabilities}, calib_samples=samples)
@@ -66,7 +74,7 @@ def adaptor_quantize(adaptor: OnnxAdaptor, model: Any, batches: Sequence[Feed]) 
         lambda: iter(batches),
         tuple(keys),
         [samples],
-        {"minmax"},
+        algorithms,
     )
     return adaptor.quantize(model, recipe, calibrator.calibration(samples))
 

@@ -56,8 +56,6 @@ def measured(name: str, path: Path, shape: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def measure(path: Path, shape: tuple[int, ...]) -> dict[str, float]:
-    import resource
-
     from inc_core.hookspecs.adaptor import AdaptorContext
     from inc_core.quant.calibrator import Calibrator
     from inc_core.quant.space import TuningSpace
@@ -97,8 +95,14 @@ def measure(path: Path, shape: tuple[int, ...]) -> dict[str, float]:
         start = time.process_time()
         _ = adaptor.quantize(model, recipe, calibration).session
         seconds.append(time.process_time() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"raw": raw, "quantize": quantize, "trial": float(np.median(seconds)), "peak_mb": peak}
+    trial = float(np.median(seconds))
+    return {"raw": raw, "quantize": quantize, "trial": trial, "peak_mb": peak_mb()}
+
+
+def peak_mb() -> float:
+    """Return the peak of this process alone; ``ru_maxrss`` would begin with the parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1000
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ class Timing:
         ratio: Median over rounds of the base's time over this one's: above 1 is faster.
         low: First quartile of that ratio.
         high: Third quartile of that ratio.
+        rounds: Seconds of one call in each round.
     """
 
     name: str
@@ -31,6 +32,12 @@ class Timing:
     ratio: float
     low: float
     high: float
+    rounds: tuple[float, ...]
+
+
+def faster_by(timing: Timing, rival: Timing) -> float:
+    """Return how many times as fast as a rival a variant is: the median over their common rounds."""
+    return float(np.median(np.array(rival.rounds) / np.array(timing.rounds)))
 
 
 def interleave(
@@ -105,9 +112,15 @@ def processor() -> str:
 
 
 def peak_rss_mb() -> float:
-    """Return the peak resident memory of this process so far, in MB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / 1000
+    """Return the peak resident memory of this process so far, in MB.
+
+    Read from the kernel where it tells: ``ru_maxrss`` begins with the peak of the parent process.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def _versioned(package: str) -> str:
@@ -132,4 +145,4 @@ def _block(call: Callable[[], object], calls: int) -> float:
 def _timing(name: str, base: Sequence[float], own: Sequence[float]) -> Timing:
     ratios = np.array(base) / np.array(own)
     low, ratio, high = (float(np.quantile(ratios, q)) for q in (0.25, 0.5, 0.75))
-    return Timing(name, float(np.median(own)) * 1e3, ratio, low, high)
+    return Timing(name, float(np.median(own)) * 1e3, ratio, low, high, tuple(own))

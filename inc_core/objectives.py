@@ -20,10 +20,10 @@ BYTES_PER_MB = 1e6
 class Accuracy:
     """The accuracy itself, so that it can be weighed against other objectives.
 
-    ``higher_is_better`` is true; with a metric of which less is better, weigh others alone.
+    Its direction is the metric's: ``higher_is_better`` is ``None``.
     """
 
-    higher_is_better = True
+    higher_is_better = None
     needs_sample = False
 
     def measure(self, run: ObjectiveRun) -> float:

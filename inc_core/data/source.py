@@ -190,7 +190,10 @@ def _array_digest(array: np.ndarray[Any, Any]) -> str:
 def _source(code: Any) -> str:
     name = f"{code.__module__}.{code.__qualname__}"
     try:
-        return f"{name} {digest_of(inspect.getsource(code))}"
+        text = inspect.getsource(code)
+        # several lambdas may stand in one line, which is the source of each
+        text += repr(list(_bytecode(code))) if code.__name__ == "<lambda>" else ""
+        return f"{name} {digest_of(text)}"
     except (OSError, TypeError):  # typed into a prompt, generated, or compiled
         return f"{name} {digest_of(repr(list(_bytecode(code))))}"
 

@@ -28,7 +28,7 @@ class ObjectiveRun(Protocol):
 class Objective(Protocol):
     """Measures one number of a trial's model beside its accuracy.
 
-    Smaller is better unless ``higher_is_better`` says otherwise.
+    Smaller is better unless ``higher_is_better`` says otherwise; ``None`` takes the metric's direction.
     ``run`` gives ``predict()`` (one batch), ``size_bytes()`` and ``latency_seconds()``.
 
     Example::
@@ -40,7 +40,7 @@ class Objective(Protocol):
                 return float(run.size_bytes())
     """
 
-    higher_is_better: bool
+    higher_is_better: bool | None
 
     def measure(self, run: ObjectiveRun) -> float:
         """Return the value for one trial's model."""

@@ -130,14 +130,16 @@ def _shares() -> Array:
 def _candidates(statistics: TensorStatistics) -> tuple[Array, Array]:
     """Return lower and upper bounds; the first pair is the whole range."""
     thresholds = _shares() * max(-statistics.lo, statistics.hi)
-    return np.maximum(statistics.lo, -thresholds), np.minimum(statistics.hi, thresholds)
+    lo, hi = np.full(CANDIDATES, statistics.lo), np.full(CANDIDATES, statistics.hi)
+    return np.clip(lo, -thresholds, thresholds), np.clip(hi, -thresholds, thresholds)
 
 
 def _covered(lo: Array, hi: Array, spec: TensorSpec) -> tuple[Array, Array]:
     """Return what the integers reach when ``[lo, hi]`` is asked for; see ``choose_qparams``."""
     if spec.scheme == "sym" and (spec.qmin < 0 or lo[0] < 0):
-        largest = np.maximum(-lo, hi)
-        return -largest, largest
+        scale = np.maximum(-lo, hi) / ((spec.qmax - spec.qmin) // 2)
+        below = (spec.qmax - spec.qmin + 1) // 2
+        return -below * scale, (below - 1) * scale
     return np.minimum(lo, 0.0), np.maximum(hi, 0.0)
 
 

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from inc_core.errors import EvaluationError, IncError, StrategyError
+from inc_core.hookspecs.objective import Objective
 from inc_core.hookspecs.strategy import Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.criterion import Criterion
@@ -117,6 +118,10 @@ class _Search:
             # at once: the running trial is lost, what is finished counts
             stop = INTERRUPTED
         return self._result(stop)
+
+    def _direction(self, objective: Objective) -> bool:
+        stated = getattr(objective, "higher_is_better", False)
+        return self.criterion.higher_is_better if stated is None else bool(stated)
 
     def _baseline(self) -> Baseline:
         known = self.history.baseline()

@@ -98,7 +98,7 @@ def test_footprint_on_a_foreign_system_names_another_objective(monkeypatch):
 @pytest.mark.parametrize(
     ("objective", "better", "needs_sample"),
     [
-        (Accuracy, True, False),
+        (Accuracy, None, False),
         (Performance, False, True),
         (Footprint, False, True),
         (ModelSize, False, False),

@@ -147,7 +147,7 @@ def test_a_dataset_in_place_of_a_loader_is_refused():
         def __getitem__(self, index):
             return np.zeros(3), 0
 
-    with pytest.raises(DataError, match="looks like a dataset. Use common.DataLoader"):
+    with pytest.raises(DataError, match=r"looks like a dataset\. Use common\.DataLoader"):
         list(iter_batches(Dataset()))
 
 

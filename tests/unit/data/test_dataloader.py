@@ -234,7 +234,7 @@ class TestRefusals:
             DataLoader(WithLength(), batch_size)
 
     def test_unknown_last_batch_is_refused(self):
-        with pytest.raises(DataError, match="'rollover' .* or 'discard'; received 'keep'"):
+        with pytest.raises(DataError, match=r"'rollover' .* or 'discard'; received 'keep'"):
             DataLoader(WithLength(), last_batch="keep")
 
     def test_distributed_is_said_to_have_no_effect(self, caplog):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from inc_core.errors import CalibrationError
 from inc_core.quant.observers import BINS, MAX_ELEMENTS_PER_SAMPLE, Histogram, Observer, _stride
 
-FINITE = st.floats(-1e30, 1e30, width=32)
+FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
 def observed(*arrays, **options):
@@ -35,7 +35,9 @@ def test_range_and_samples_are_those_of_all_batches(rng):
 
 
 @pytest.mark.parametrize(
-    "low, high", [(-1, 1), (0, 7), (-3, 0), (2, 3)], ids=["two-sided", "positive", "negative", "far"]
+    "low, high",
+    [(-1, 1), (0, 7), (-3, 0), (2, 3)],
+    ids=["two-sided", "positive", "negative", "far"],
 )
 def test_histogram_equals_a_naive_one_however_the_range_grew(rng, low, high):
     batches = [rng.uniform(low, high, (4, 50)) * scale for scale in (1e-3, 10, 0.5, 300)]
@@ -147,7 +149,7 @@ def test_thinning_visits_every_channel_alike(shape):
     size = int(np.prod(shape))
     step = _stride(size, MAX_ELEMENTS_PER_SAMPLE)
     visited = np.arange(size)[::step]
-    assert MAX_ELEMENTS_PER_SAMPLE * 0.7 < visited.size <= MAX_ELEMENTS_PER_SAMPLE
+    assert MAX_ELEMENTS_PER_SAMPLE * 0.5 < visited.size <= MAX_ELEMENTS_PER_SAMPLE
     last = np.bincount(visited % shape[-1], minlength=shape[-1])
     assert last.min() > 0
     assert last.max() - last.min() <= 1

@@ -78,7 +78,7 @@ class OnnxModel:
 def session_options(threads: int = 0) -> ort.SessionOptions:
     """Return the options of every session of this plugin: quiet, with a fixed number of threads."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors come as exceptions; printed as well they are noise
     if threads:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

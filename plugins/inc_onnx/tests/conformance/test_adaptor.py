@@ -35,6 +35,12 @@ class TestQOperator(_CnnSuite):
         return OnnxAdaptor(AdaptorContext("onnxrt_qoperator", threads=1))
 
 
+class TestAuto(_CnnSuite):
+    @pytest.fixture
+    def adaptor(self):
+        return OnnxAdaptor(AdaptorContext("onnxruntime", approach="auto", threads=1))
+
+
 class TestTransformer(AdaptorSuite):
     @pytest.fixture
     def adaptor(self):
@@ -47,6 +53,12 @@ class TestTransformer(AdaptorSuite):
     @pytest.fixture
     def batches(self, sentences):
         return sentences
+
+
+class TestAutoTransformer(TestTransformer):
+    @pytest.fixture
+    def adaptor(self):
+        return OnnxAdaptor(AdaptorContext("onnxruntime", approach="auto", threads=1))
 
 
 class TestSeveralInputsAndOutputs(AdaptorSuite):
