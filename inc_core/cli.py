@@ -26,6 +26,7 @@ COMMANDS = {
     "plugins": "list what is installed, what it offers, and what is broken and why",
     "verify": "reload a saved model in this fresh process and compare it with what was stored",
     "report": "show what a run or a saved model found",
+    "cache": "show what is kept of measurements across runs, or clear it",
 }
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -17,6 +17,7 @@ from inc_core.config.types import (
     PerformanceConfig,
     PluginsConfig,
     QuantizationConfig,
+    RunnerConfig,
     TuningConfig,
     WorkspaceConfig,
 )
@@ -118,9 +119,10 @@ def _tuning(section: Section) -> TuningConfig:
     return TuningConfig(
         criterion=CriterionConfig(**fields),
         exit_policy=ExitPolicyConfig(**_stated(_section(section, "exit_policy"))),
+        runner=RunnerConfig(**_stated(_section(section, "runner"))),
         workspace=WorkspaceConfig(**_stated(_section(section, "workspace"))),
         **_objectives(section),
-        **_stated(section, "strategy", "random_seed"),
+        **_stated(section, "strategy", "early_stop", "speed_gate", "random_seed"),
     )
 
 

@@ -199,13 +199,56 @@ def _tuning() -> Rules:
             weight=_key("numbers", "one for each objective; equal if left out", _numbers),
         ),
         exit_policy=_exit_policy(),
+        early_stop=_key(
+            "true or false",
+            "end an evaluation when the goal is out of reach; needs a metric with scores per sample",
+            coerce.boolean,
+        ),
+        speed_gate=_key(
+            "true or false",
+            "keep ops float whose quantized kernels do not pay on this machine, as measured",
+            coerce.boolean,
+        ),
         random_seed=_key("whole number >= 0", "seed of the search", coerce.integer, min=0),
+        runner=_runner(),
         workspace=_section(
             "Where runs are kept.",
             path=_key("path", "folder of the runs", coerce.text),
             resume=_key(
                 "path", "another run to take up", coerce.text, example="inc_workspace/run-1"
             ),
+        ),
+    )
+
+
+def _runner() -> Rules:
+    return _section(
+        "Where trials run.",
+        name=_key(
+            "",
+            "inline: in this process; process: in children that may crash, hang or run out of memory",
+            coerce.text,
+            allowed=["inline", "process"],
+        ),
+        workers=_key(
+            "whole number > 0",
+            "trials side by side, if the strategy proposes several; inline runs them in turn",
+            coerce.integer,
+            min=1,
+        ),
+        trial_timeout=_key(
+            "seconds > 0",
+            "limit of one trial; else 60 s, or 5 times the float model's evaluation if that is more",
+            coerce.number,
+            min=0.001,
+            example="600",
+        ),
+        memory_limit_mb=_key(
+            "number > 0",
+            "limit of one trial's process, on Linux; else its share of the free memory",
+            coerce.number,
+            min=1,
+            example="4000",
         ),
     )
 
@@ -234,6 +277,11 @@ def _exit_policy() -> Rules:
             "raise: an error; best_seen: the closest model, marked as such",
             coerce.text,
             allowed=["raise", "best_seen"],
+        ),
+        keep_float_if_slower=_key(
+            "true or false",
+            "return the float model where the quantized one was measured slower",
+            coerce.boolean,
         ),
     )
 

@@ -21,6 +21,7 @@ __all__ = [
     "PerformanceConfig",
     "PluginsConfig",
     "QuantizationConfig",
+    "RunnerConfig",
     "TuningConfig",
     "WorkspaceConfig",
 ]
@@ -127,13 +128,15 @@ class ExitPolicyConfig:
     """When a search ends.
 
     ``timeout`` in seconds; 0 stops at the first accepted trial. ``max_trials`` of ``None`` lets the
-    strategy end by itself.
+    strategy end by itself. ``keep_float_if_slower`` returns the float model where the quantized one
+    was measured slower.
     """
 
     timeout: float = 0.0
     max_trials: int | None = None
     performance_only: bool = False
     on_goal_not_met: Literal["raise", "best_seen"] = "raise"
+    keep_float_if_slower: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,35 @@ class WorkspaceConfig:
 
 
 @dataclass(frozen=True)
+class RunnerConfig:
+    """Where trials run.
+
+    ``trial_timeout`` in seconds and ``memory_limit_mb`` in 10^6 bytes are limits of each trial;
+    ``None`` derives them from the float model's evaluation and from the free memory.
+    """
+
+    name: Literal["inline", "process"] = "inline"
+    workers: int = 1
+    trial_timeout: float | None = None
+    memory_limit_mb: float | None = None
+
+
+@dataclass(frozen=True)
 class TuningConfig:
-    """The ``tuning`` section; every objective beside accuracy has a weight."""
+    """The ``tuning`` section; every objective beside accuracy has a weight.
+
+    ``early_stop`` ends an evaluation as soon as the goal is out of reach, where the metric allows.
+    ``speed_gate`` keeps ops float whose quantized kernels do not pay on this machine.
+    """
 
     strategy: ComponentConfig = field(default_factory=lambda: ComponentConfig("basic"))
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
     objectives: Mapping[str, float] = field(default_factory=lambda: {"performance": 1.0})
     exit_policy: ExitPolicyConfig = field(default_factory=ExitPolicyConfig)
+    early_stop: bool = True
+    speed_gate: bool = True
     random_seed: int = 1978
+    runner: RunnerConfig = field(default_factory=RunnerConfig)
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
 
 

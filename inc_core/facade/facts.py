@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.quant.recipe import Recipe
+from inc_core.quant.space import TuningSpace
 from inc_core.tuning.measure import size_on_disk
 from inc_core.tuning.speed import LatencyComparison, compare_latency
-from inc_core.tuning.trial import Trial, TuningResult
+from inc_core.tuning.trial import Baseline, Trial, TuningResult
 
-__all__ = ["compare_speed", "gather_facts"]
+__all__ = ["as_float", "compare_speed", "gather_facts"]
 
 BYTES_PER_MB = 1_000_000
 
@@ -56,6 +58,12 @@ def gather_facts(
             "history_complete": result.history_complete,
         },
     }
+
+
+def as_float(trial: Trial, space: TuningSpace, baseline: Baseline) -> Trial:
+    """Return the trial as if its recipe had been the float model's."""
+    met = baseline.accuracy is not None
+    return replace(trial, recipe=space.all_float(), accuracy=baseline.accuracy, accepted=met)
 
 
 def compare_speed(

@@ -21,6 +21,8 @@ class Parts:
         postprocess: Called on ``(outputs, labels)`` before the metric; or ``common.Postprocess``.
         q_func: Training function, for quantization-aware training.
         eval_func: Called with the native model, returns its accuracy; goes before metric and loader.
+            With a second parameter ``indices`` it returns the score of each of these samples, of
+            all of them if ``indices`` is ``None``; bad models are then rejected early.
         objective: An object with ``measure(run)``, in place of the configured objectives.
         strategy: A strategy object, in place of the configured one.
     """
@@ -31,7 +33,7 @@ class Parts:
     metric: Any
     postprocess: Any
     q_func: Callable[[Any], Any] | None
-    eval_func: Callable[[Any], float] | None
+    eval_func: Callable[..., Any] | None
     objective: Any
     strategy: Any
 

@@ -83,7 +83,7 @@ class Quantization(Parts):
         q_dataloader: Any = None,
         q_func: Callable[[Any], Any] | None = None,
         eval_dataloader: Any = None,
-        eval_func: Callable[[Any], float] | None = None,
+        eval_func: Callable[..., Any] | None = None,
     ) -> TunedModel:
         """Set what is given, then ``fit()``."""
         given = {

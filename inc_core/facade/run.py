@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from inc_core.config.dump import config_to_dict
-from inc_core.config.types import ComponentConfig
+from inc_core.config.types import ComponentConfig, RunnerConfig
 from inc_core.data.batches import iter_batches, slice_batch
 from inc_core.errors import IncError
-from inc_core.facade.facts import compare_speed, gather_facts
+from inc_core.facade.facts import as_float, compare_speed, gather_facts
 from inc_core.facade.ledger import build_ledger, float_reasons
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import Executed
+from inc_core.quant.space import TuningSpace
 from inc_core.tuned_model import TunedModel
-from inc_core.tuning.fingerprint import fingerprint, versions_of
+from inc_core.tuning.cache import Cache, user_cache
+from inc_core.tuning.fingerprint import content_key, fingerprint, versions_of
+from inc_core.tuning.gate import narrow_by_speed
 from inc_core.tuning.job import TuningJob, WeightedObjective
 from inc_core.tuning.journal import Journal
+from inc_core.tuning.latency import measure_latency
 from inc_core.tuning.loop import tune
-from inc_core.tuning.trial import TuningResult
+from inc_core.tuning.runner import InlineRunner, ProcessRunner, Runner, refuse_in_trial
+from inc_core.tuning.speed import LatencyComparison
+from inc_core.tuning.trial import Trial, TuningResult
 from inc_core.tuning.workspace import open_run, record_facts
 
 __all__ = ["Run"]
@@ -37,9 +44,11 @@ class Run:
         self._verbose = verbose
         self._job: TuningJob | None = None
         self._result: TuningResult | None = None
+        self._problem: Mapping[str, str] = {}
 
     def tune(self) -> TuningResult:
         """Search, in the workspace; an unfinished run of the same problem is taken up."""
+        refuse_in_trial()
         with self._journal() as journal:
             self._job = self._make_job(journal)
             self._result = tune(self._job)
@@ -55,14 +64,18 @@ class Run:
         trial = self._result.best_seen() or (self._result.trials or (None,))[0]
         if trial is None or (trial.accuracy is None and self._result.best is None):
             raise IncError(f"no trial finished, so there is no model: {self._result.message}")
+        adaptor, batch = self.session.opened.adaptor, self._sample()
         model, calibration = self._job.builder.build(trial.recipe)
-        adaptor = self.session.opened.adaptor
-        executed = adaptor.executed(model) if isinstance(adaptor, Executed) else None
-        ledger = build_ledger(self.session.space, trial, executed)
-        batch = self._sample()
         latency = compare_speed(adaptor, self.session.opened.model, model, batch)
+        kept_float = self._keeps_float(trial, latency)
+        if kept_float:
+            trial = as_float(trial, self._job.space, self._result.baseline)
+            model, calibration = self._job.builder.build(trial.recipe)
+        executed = adaptor.executed(model) if isinstance(adaptor, Executed) else None
+        ledger = build_ledger(self._job.space, trial, executed)
         reasons = float_reasons(trial.recipe, ledger)
         facts = gather_facts(self.session, self._result, trial, model, reasons, latency)
+        facts["kept_float"] = kept_float
         record_facts(self._job.journal, facts)
         return TunedModel(
             model=model,
@@ -75,6 +88,12 @@ class Run:
             result=self._result,
             plugins=self.session.plugins,
         )
+
+    def _keeps_float(self, trial: Trial, latency: LatencyComparison | None) -> bool:
+        """Whether the user wants the float model instead, as the trial's was measured slower."""
+        wanted = self.session.config.tuning.exit_policy.keep_float_if_slower
+        slower = latency is not None and latency.verdict == "slower"
+        return wanted and slower and bool(trial.recipe.quantized_ops)
 
     def why_not_met(self) -> str:
         """Return the message of the error for a goal that was not met."""
@@ -116,10 +135,12 @@ class Run:
                 "strategy": parts.strategy,
             },
         )
+        self._problem = problem
         with open_run(
             config.workspace.path,
             problem,
             seed=config.random_seed,
+            width=config.runner.workers,
             versions=versions_of(session.opened.adaptor),
             resume=config.workspace.resume,
         ) as journal:
@@ -127,13 +148,14 @@ class Run:
 
     def _make_job(self, journal: Journal) -> TuningJob:
         session, config = self.session, self.session.config.tuning
+        cache = user_cache()
         strategy = session.parts.strategy
         if strategy is None:
             strategy = session.plugins.create("strategy", config.strategy)
         return TuningJob(
             adaptor=session.opened.adaptor,
             model=session.opened.model,
-            space=session.space,
+            space=self._space(journal, cache),
             strategy=strategy,
             calibrate=None if session.calib_dataloader is None else session.calibrate,
             evaluator=session.evaluator,
@@ -141,11 +163,36 @@ class Run:
             exit_policy=config.exit_policy,
             objectives=self._objectives(config.objectives),
             sample=self._sample(),
+            probe_inputs=self._probe_inputs(),
+            cache=cache,
+            content_key=content_key(self._problem),
+            early_stop=config.early_stop,
             seed=config.random_seed,
+            width=config.runner.workers,
+            runner=_runner(config.runner),
             journal=journal,
             emit=session.plugins.emit,
             say=self._say,
         )
+
+    def _space(self, journal: Journal, cache: Cache) -> TuningSpace:
+        """Return the session's space without what the speed gate takes out."""
+        session, tuning = self.session, self.session.config.tuning
+        # only where speed is the aim: what is quantized for its size may be slower
+        if not tuning.speed_gate or "performance" not in tuning.objectives:
+            return session.space
+        opened = session.opened
+        table = measure_latency(
+            opened.adaptor, opened.model, session.space.capabilities, self._sample(),
+            journal=journal, cache=cache,
+        )  # fmt: skip
+        return session.space if table is None else narrow_by_speed(session.space, table)
+
+    def _probe_inputs(self) -> Callable[[], Iterator[Any]] | None:
+        for loader in (self.session.eval_dataloader, self.session.calib_dataloader):
+            if loader is not None:
+                return partial(_inputs_of, loader)
+        return None
 
     def _objectives(self, configured: Mapping[str, float]) -> tuple[WeightedObjective, ...]:
         own = self.session.parts.objective
@@ -167,3 +214,13 @@ class Run:
     def _say(self, line: str) -> None:
         if self._verbose:
             print(line, file=sys.stderr)
+
+
+def _inputs_of(loader: Any) -> Iterator[Any]:
+    return (batch.inputs for batch in iter_batches(loader))
+
+
+def _runner(config: RunnerConfig) -> Runner:
+    if config.name == "inline":
+        return InlineRunner(config.trial_timeout)
+    return ProcessRunner(config.workers, config.trial_timeout, config.memory_limit_mb)

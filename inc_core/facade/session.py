@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from inc_core import common
@@ -18,12 +19,14 @@ from inc_core.facade.calibration import make_calibrator
 from inc_core.facade.parts import Parts
 from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, FloatRewrites
 from inc_core.plugin import Plugins
+from inc_core.plugin.parameters import instantiate
 from inc_core.quant.calibrator import Calibrator
 from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpCapability
-from inc_core.tuning.evaluate import Evaluator, FunctionEvaluator, MetricEvaluator
+from inc_core.tuning.evaluate import Evaluator, MetricEvaluator
+from inc_core.tuning.indexed import function_evaluator
 from inc_core.tuning.progress import Progress
 
 __all__ = ["OpenedModel", "Session", "batch_count", "open_model", "open_session"]
@@ -198,12 +201,13 @@ def _evaluation(
     config: Config, parts: Parts, plugins: Plugins, adaptor: Adaptor
 ) -> tuple[Any, Evaluator | None]:
     """Return the evaluation loader and the evaluator; each may be ``None``."""
-    accuracy = config.evaluation.accuracy
+    accuracy, tuning = config.evaluation.accuracy, config.tuning
+    order_seed = tuning.random_seed if tuning.early_stop else None
     loader = parts.eval_dataloader
     if loader is None and accuracy.dataloader is not None:
         loader = build_dataloader(accuracy.dataloader, plugins)
     if parts.eval_func is not None:
-        return loader, FunctionEvaluator(parts.eval_func)
+        return loader, function_evaluator(parts.eval_func, order_seed)
     metric = parts.metric
     if metric is None and accuracy.metric is not None:
         metric = _metric_from(accuracy.metric, plugins)
@@ -217,6 +221,7 @@ def _evaluation(
         _postprocess(config, parts, plugins),
         accuracy.iteration,
         watch=lambda batches: Progress().over(batches, "evaluating", batch_count(loader)),
+        order_seed=order_seed,
     )
     return loader, evaluator
 
@@ -247,7 +252,24 @@ def _refuse_half(config: Config, loader: Any, metric_of_script: Any) -> None:
 
 def _metric_from(config: ComponentConfig, plugins: Plugins) -> common.Metric:
     """Return a holder that makes a new metric for each evaluation."""
-    return common.Metric(lambda: plugins.create("metric", config), name=config.name)
+    return common.Metric(_NamedMetric(plugins, config), name=config.name)
+
+
+class _NamedMetric:
+    """Makes a metric by its name; in another process by its class, without the plugins."""
+
+    def __init__(self, plugins: Plugins, config: ComponentConfig) -> None:
+        self._plugins = plugins
+        self._config = config
+
+    def __call__(self) -> Any:
+        return self._plugins.create("metric", self._config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        config = self._config
+        factory = self._plugins.component("metric", config.name)
+        title = f"metric {config.name!r}"
+        return partial, (instantiate, factory, title, config.parameters, {})
 
 
 def _postprocess(config: Config, parts: Parts, plugins: Plugins) -> tuple[Any, ...]:

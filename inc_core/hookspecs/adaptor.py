@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ from inc_core.hookspecs._markers import hookspec
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.observers import Observer
 from inc_core.quant.recipe import Recipe
-from inc_core.quant.spec import OpCapability, OpKey, TensorKey
+from inc_core.quant.spec import OpCapability, OpConfig, OpKey, TensorKey
 
 __all__ = [
     "Adaptor",
@@ -26,6 +26,8 @@ __all__ = [
     "FloatRewrites",
     "Guess",
     "IntegerWeights",
+    "LatencyTable",
+    "OpTimer",
 ]
 
 
@@ -171,6 +173,56 @@ class IntegerWeights(Protocol):
 
     def integer_weights(self, model: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return every stored integer weight by name."""
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Seconds of single ops on this machine, and of converting tensors between them.
+
+    Attributes:
+        seconds: Of each op in each config that could be measured, conversions apart. What an op
+            must convert in any case (a model input, the result for an op without quantized
+            options) counts as its own time in its static configs.
+        boundary: Seconds that the tensor from the first to the second op costs more if exactly one
+            of the two runs a static config; pairs that cost nothing are left out.
+    """
+
+    seconds: Mapping[OpKey, Mapping[OpConfig, float]]
+    boundary: Mapping[tuple[OpKey, OpKey], float] = field(default_factory=dict)
+
+    def total(self, recipe: Recipe) -> float:
+        """Return the predicted seconds of a recipe; ops that were not measured count nothing."""
+        ops = sum(
+            self.seconds[op][config]
+            for op, config in recipe.ops.items()
+            if config in self.seconds.get(op, {})
+        )
+        modes = {op: config.mode for op, config in recipe.ops.items()}
+        return ops + sum(
+            cost
+            for (first, second), cost in self.boundary.items()
+            if (modes.get(first) == "static") != (modes.get(second) == "static")
+        )
+
+
+@runtime_checkable
+class OpTimer(Protocol):
+    """Ability: measure the seconds of single ops in each of their configs, on this machine.
+
+    ``time_ops`` is called once per search, with one batch of inputs for their shapes. It bounds its
+    own time and leaves out what it did not get to. ``known`` holds what was measured before on this
+    machine with these versions, under keys of the adaptor's own choice; what is measured now is
+    added to it, and the caller keeps it.
+    """
+
+    def time_ops(
+        self,
+        model: Any,
+        capabilities: Sequence[OpCapability],
+        sample_inputs: Any,
+        known: MutableMapping[str, Sequence[float]],
+    ) -> LatencyTable:
+        """Return the measured seconds of the ops of ``capabilities`` in their configs."""
 
 
 @dataclass(frozen=True)

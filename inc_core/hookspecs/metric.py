@@ -16,14 +16,26 @@ class Metric(Protocol):
     Optional: ``reset()`` (else a new instance is made for each evaluation) and
     ``higher_is_better`` (default true; the YAML decides if both say).
 
+    Optional, to let bad models be rejected before the last sample:
+
+    * ``scores(predictions, labels)`` returns one number per sample of a batch, shape ``(batch,)``,
+      whose mean over all samples is the result; or ``None`` if this data has no such scores. It
+      adds nothing to the metric. ``score_range``, ``(0, 1)`` if there is none, holds the least and
+      largest score; ``None`` says that they are not known, and scores are not asked for.
+    * ``bounds(remaining)`` returns the least and largest ``result()`` that is possible after
+      ``remaining`` more samples, for metrics that are no mean over samples.
+
     Example::
 
         class Agreement:
             def __init__(self):
                 self.hits = self.total = 0
 
+            def scores(self, predictions, labels):  # optional
+                return predictions.argmax(-1) == labels
+
             def update(self, predictions, labels):
-                self.hits += int((predictions.argmax(-1) == labels).sum())
+                self.hits += int(self.scores(predictions, labels).sum())
                 self.total += len(labels)
 
             def result(self):

@@ -3,22 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from inc_core.hookspecs._markers import hookspec
+from inc_core.hookspecs.adaptor import LatencyTable
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
+from inc_core.quant.spec import OpConfig, OpKey
 
 if TYPE_CHECKING:
     from inc_core.tuning.criterion import Criterion
     from inc_core.tuning.trial import Trial
 
-__all__ = ["Proposals", "Strategy", "StrategyContext", "StrategyHooks"]
+__all__ = [
+    "Measurements",
+    "NoMeasurements",
+    "Proposals",
+    "Strategy",
+    "StrategyContext",
+    "StrategyHooks",
+]
 
 Proposals = Generator["Recipe | list[Recipe]", "Trial | list[Trial]", None]
+
+
+class Measurements(Protocol):
+    """What a strategy may measure; the runner journals and caches every answer.
+
+    Nothing is measured before it is asked for. A resumed search is given the same answers.
+    """
+
+    def sensitivity(self) -> Mapping[OpKey, Mapping[OpConfig, float]] | None:
+        """Return how far the outputs move if only this op (with its group) runs this config.
+
+        End to end, against the float outputs, at least 0; ``inf`` where the config cannot be built
+        or gives no finite output. Of configs that differ only in range algorithm, scheme or
+        granularity the best one alone is measured; float ones are left out. ``None`` if there are
+        no inputs to measure on.
+        """
+
+    def latency(self) -> LatencyTable | None:
+        """Return the measured seconds of single ops; ``None`` if the adaptor has no ``OpTimer``."""
+
+    def divergence(self, recipe: Recipe, samples: int) -> float | None:
+        """Return how far the outputs of a recipe are from the float outputs: 0 is equal.
+
+        In the unit of ``sensitivity``, on the first ``samples`` samples, at most as many as the
+        runner keeps (128); ``inf`` if the recipe cannot be built; ``None`` if there are no inputs
+        to measure on.
+        """
+
+    def work(self) -> Mapping[OpKey, float]:
+        """Return the relative cost of each op when its latency is unknown; 1.0 each if nothing is.
+
+        An op that is not in it counts as 1.0.
+        """
+
+
+class NoMeasurements:
+    """The ``Measurements`` of a search that can measure nothing."""
+
+    def sensitivity(self) -> None:
+        """Return ``None``."""
+
+    def latency(self) -> None:
+        """Return ``None``."""
+
+    def divergence(self, recipe: Recipe, samples: int) -> None:
+        """Return ``None``."""
+
+    def work(self) -> Mapping[OpKey, float]:
+        """Return nothing: every op counts as 1.0."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -31,6 +90,7 @@ class StrategyContext:
         criterion: Which accuracies are accepted, and which of two is better.
         width: How many recipes run side by side.
         stop_at_first: Whether the user wants the first accepted recipe (``timeout: 0``).
+        measure: What can be measured beside trials.
     """
 
     rng: np.random.Generator
@@ -38,6 +98,7 @@ class StrategyContext:
     criterion: Criterion
     width: int = 1
     stop_at_first: bool = True
+    measure: Measurements = field(default_factory=NoMeasurements)
 
 
 class Strategy(Protocol):
@@ -45,7 +106,10 @@ class Strategy(Protocol):
 
     The proposals are a pure function of (space, seed, width, outcomes told): no clock, no
     global random state, so that a resumed run replays them. A failed trial has
-    ``trial.accuracy is None``. Example::
+    ``trial.accuracy is None``. With ``timeout: 0`` the first accepted trial ends the search, unless
+    the class says ``own_stop_rule = True``. A trial that was rejected early (``trial.status``) has an
+    estimate; a strategy that ranks rejected recipes by their accuracy says
+    ``needs_exact_accuracy = True``, and every evaluation takes all samples. Example::
 
         class OneByOne:
             def propose(self, space, context):

@@ -12,7 +12,13 @@ __all__ = ["inc_datasets", "inc_objectives", "inc_observers", "inc_strategies", 
 @hookimpl
 def inc_strategies() -> Mapping[str, str]:
     """Offer the tuning strategies of ``inc_core.strategies``."""
-    return {"basic": "inc_core.strategies.basic:BasicStrategy"}
+    return {
+        "basic": "inc_core.strategies.basic:BasicStrategy",
+        "exhaustive": "inc_core.strategies.exhaustive:ExhaustiveStrategy",
+        "frontier": "inc_core.strategies.frontier:FrontierStrategy",
+        "mse": "inc_core.strategies.mse:MSEStrategy",
+        "random": "inc_core.strategies.random_search:RandomStrategy",
+    }
 
 
 @hookimpl

@@ -14,7 +14,17 @@ from inc_core.quant.spec import OpConfig, OpKey, TensorSpec
 if TYPE_CHECKING:
     from inc_core.tuning.trial import Trial
 
-__all__ = ["BasicStrategy"]
+__all__ = [
+    "MAX_SCHEMES",
+    "RESTARTS",
+    "BasicStrategy",
+    "Unit",
+    "best_of",
+    "cumulative_stage",
+    "fallback_stages",
+    "schemes_stage",
+    "units_of",
+]
 
 # Each scheme costs a whole evaluation and is a blind guess; where two dozen do not help, giving
 # single ops back to float does. It also bounds the product of the choices of all op types.
@@ -46,23 +56,21 @@ class BasicStrategy:
     model.
     """
 
+    # the order of stage 3 is that of the accuracies of stage 2, however bad they are
+    needs_exact_accuracy = True
+
     def propose(self, space: TuningSpace, context: StrategyContext) -> Proposals:
         """Yield recipes (lists of ``context.width`` in stages 1 and 2); receive trials."""
-        tried = yield from _schemes_stage(space, context)
-        base = _best(tried, context).recipe
-        alone = yield from _one_by_one_stage(space, context, base)
-        # sorted keeps the order among equals: later ops first
-        ranked = [unit for unit, trial in sorted(alone, key=lambda pair: _loss(pair[1], context))]
-        seen = {base.fingerprint, *(trial.recipe.fingerprint for _, trial in alone)}
-        yield from _unseen(_cumulative(space, base, ranked), seen)
-        yield space.all_float()
+        tried = yield from schemes_stage(space, context)
+        yield from fallback_stages(space, context, best_of(tried, context).recipe)
 
 
-def _schemes_stage(space: TuningSpace, context: StrategyContext) -> Stage:
+def schemes_stage(space: TuningSpace, context: StrategyContext) -> Stage:
+    """Yield model-wide schemes, each from the best so far; return every trial."""
     tried: list[Trial] = []
     seen: set[str] = set()
     for step in (_option_sets, _uniform_schemes, _calibration_sizes, _type_schemes):
-        base = _best(tried, context).recipe if tried else space.default()
+        base = best_of(tried, context).recipe if tried else space.default()
         steps = [base, *step(space, base)] if not tried else step(space, base)
         fresh = _unseen(steps, seen)
         allowed = islice(fresh, MAX_SCHEMES - len(tried))
@@ -70,8 +78,32 @@ def _schemes_stage(space: TuningSpace, context: StrategyContext) -> Stage:
     return tried
 
 
+def fallback_stages(space: TuningSpace, context: StrategyContext, base: Recipe) -> Proposals:
+    """Yield each op back to float by itself, then cumulatively, then the float model."""
+    alone = yield from _one_by_one_stage(space, context, base)
+    # sorted keeps the order among equals: later ops first
+    ranked = [unit for unit, trial in sorted(alone, key=lambda pair: _loss(pair[1], context))]
+    seen = {base.fingerprint, *(trial.recipe.fingerprint for _, trial in alone)}
+    yield from cumulative_stage(space, base, ranked, seen)
+
+
+def cumulative_stage(
+    space: TuningSpace, base: Recipe, ranked: Sequence[Unit], seen: set[str]
+) -> Proposals:
+    """Yield ever more units back to float, in the order given, then the float model.
+
+    Args:
+        space: Gives the float configs.
+        base: Where it starts.
+        ranked: What falls back together, in order.
+        seen: Fingerprints of recipes that are left out; those proposed are added.
+    """
+    yield from _unseen(_cumulative(space, base, ranked), seen)
+    yield space.all_float()
+
+
 def _one_by_one_stage(space: TuningSpace, context: StrategyContext, base: Recipe) -> UnitStage:
-    units = list(_units(space, base))
+    units = list(units_of(space, base))
     recipes = (_back_to_float(space, base, unit) for unit in units)
     trials = yield from _in_batches(recipes, context.width)
     return list(zip(units, trials, strict=True))
@@ -177,7 +209,7 @@ def _whole_groups(space: TuningSpace, chosen: Mapping[OpKey, OpConfig]) -> dict[
     return whole
 
 
-def _units(space: TuningSpace, recipe: Recipe) -> Iterator[Unit]:
+def units_of(space: TuningSpace, recipe: Recipe) -> Iterator[Unit]:
     """Yield what falls back together, from the last op to the first."""
     done: set[OpKey] = set()
     quantized = set(recipe.quantized_ops)
@@ -192,7 +224,8 @@ def _back_to_float(space: TuningSpace, recipe: Recipe, unit: Sequence[OpKey]) ->
     return recipe.with_ops({op: space.fallback(op) for op in unit})
 
 
-def _best(trials: Sequence[Trial], context: StrategyContext) -> Trial:
+def best_of(trials: Sequence[Trial], context: StrategyContext) -> Trial:
+    """Return the trial of least loss, the first of equals."""
     return min(trials, key=lambda trial: _loss(trial, context))
 
 

@@ -179,6 +179,40 @@ class MetricSuite:
             array[...] = np.zeros((), array.dtype)
         self._assert_close(metric.result(), expected)
 
+    def test_scores_are_one_per_sample_and_their_mean_is_the_result(
+        self, make_metric: Callable[[], Metric], predictions: Any, labels: Any, expected: float
+    ) -> None:
+        """Where there are ``scores``; they stand for single samples, so batches do not matter."""
+        metric = make_metric()
+        score, score_range = getattr(metric, "scores", None), getattr(metric, "score_range", (0, 1))
+        if score is None or score_range is None:
+            pytest.skip("the metric has no scores of single samples")
+        found = score(predictions, labels)
+        if found is None:
+            pytest.skip("this data has no scores of single samples")
+        whole = np.asarray(found, np.float64)
+        assert whole.shape == (_length(labels),)
+        self._assert_close(whole.mean(), expected)
+        assert score_range[0] <= whole.min() and whole.max() <= score_range[1]
+        for k in range(len(whole)):
+            row = slice(k, k + 1)
+            np.testing.assert_allclose(
+                np.asarray(score(_rows(predictions, row), _rows(labels, row)), np.float64),
+                whole[row],
+                atol=self.tolerance,
+            )
+
+    def test_asking_for_scores_adds_nothing(
+        self, make_metric: Callable[[], Metric], predictions: Any, labels: Any, expected: float
+    ) -> None:
+        """They are asked for beside ``update``, for the same batch."""
+        metric = make_metric()
+        if not hasattr(metric, "scores"):
+            pytest.skip("the metric has no scores of single samples")
+        metric.scores(_rows(predictions, slice(1)), _rows(labels, slice(1)))
+        metric.update(predictions, labels)
+        self._assert_close(metric.result(), expected)
+
     def _assert_close(self, value: float, expected: float, how: str = "") -> None:
         near = pytest.approx(expected, rel=self.tolerance, abs=self.tolerance)
         assert float(value) == near, how

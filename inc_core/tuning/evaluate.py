@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from inc_core.data.batches import Batch, iter_batches
 from inc_core.data.metrics import fresh_metric
+from inc_core.data.order import in_random_order
 from inc_core.errors import EvaluationError
 from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.tuning.checks import Scores, checked_accuracy
+from inc_core.tuning.course import Course
+from inc_core.tuning.sequential import Gate
 
 __all__ = [
     "Evaluation",
     "Evaluator",
     "FunctionEvaluator",
     "MetricEvaluator",
+    "Scoring",
+    "ScreeningEvaluator",
     "checked_accuracy",
 ]
 
@@ -32,14 +37,18 @@ class Evaluation:
     """One evaluation of one model.
 
     Attributes:
-        accuracy: The metric's value, finite.
+        accuracy: The metric's value, finite; an estimate if the evaluation ended early.
         samples: How many samples were seen; 0 if an opaque function did it.
         seconds: Wall time.
+        stopped_early: Whether it ended before the data did, because the goal was out of reach.
+        scores: Each sample's score in the order of evaluation, where they are known.
     """
 
     accuracy: float
     samples: int
     seconds: float
+    stopped_early: bool = False
+    scores: Scores | None = field(default=None, compare=False, repr=False)
 
 
 class Evaluator(Protocol):
@@ -47,6 +56,34 @@ class Evaluator(Protocol):
 
     def evaluate(self, model: Any) -> Evaluation:
         """Evaluate a native model, float or quantized."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What an evaluator knows before its last sample.
+
+    Attributes:
+        kind: Scores of single samples, bounds on the result, or nothing.
+        reason: Why it is nothing, for the user.
+        score_range: Least and largest score.
+        random_order: Whether samples come in random order.
+    """
+
+    kind: Literal["scores", "bounds", "none"]
+    reason: str = ""
+    score_range: tuple[float, float] = (0.0, 1.0)
+    random_order: bool = False
+
+
+@runtime_checkable
+class ScreeningEvaluator(Evaluator, Protocol):
+    """An evaluator that may end early; the order of samples is the same every time."""
+
+    def scoring(self) -> Scoring:
+        """Say what is known before the last sample."""
+
+    def screen(self, model: Any, gate: Gate) -> Evaluation:
+        """Evaluate, and stop as soon as the goal is out of reach; a pass is evaluated to the end."""
 
 
 class MetricEvaluator:
@@ -59,6 +96,8 @@ class MetricEvaluator:
         postprocess: Called in order on ``(outputs, labels)``, each returning such a pair.
         iteration: How many batches are evaluated; -1 takes all.
         watch: Wraps the batches, to show progress.
+        order_seed: Of the random order in which samples are taken if the metric scores single
+            samples and the loader allows it; ``None`` keeps the loader's order.
     """
 
     def __init__(
@@ -69,6 +108,7 @@ class MetricEvaluator:
         postprocess: Sequence[Postprocess] = (),
         iteration: int = -1,
         watch: Watch | None = None,
+        order_seed: int | None = None,
     ) -> None:
         self.adaptor = adaptor
         self.loader = loader
@@ -76,6 +116,11 @@ class MetricEvaluator:
         self.postprocess = tuple(postprocess)
         self.iteration = iteration
         self.watch = watch
+        self.order_seed = order_seed
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy in another process has no terminal to show progress on
+        return {**vars(self), "watch": None}
 
     @property
     def higher_is_better(self) -> bool | None:
@@ -86,8 +131,26 @@ class MetricEvaluator:
     def over(self, loader: Any) -> MetricEvaluator:
         """Return the same evaluation over other data."""
         return MetricEvaluator(
-            self.adaptor, loader, self.metric, self.postprocess, self.iteration, self.watch
+            self.adaptor,
+            loader,
+            self.metric,
+            self.postprocess,
+            self.iteration,
+            self.watch,
+            self.order_seed,
         )
+
+    def scoring(self) -> Scoring:
+        """Say what the metric tells before the last sample."""
+        metric = fresh_metric(self.metric)
+        score_range = getattr(metric, "score_range", (0.0, 1.0))
+        if callable(getattr(metric, "scores", None)) and score_range is not None:
+            lo, hi = map(float, score_range)
+            return Scoring("scores", "", (lo, hi), self._reordered is not None)
+        if callable(getattr(metric, "bounds", None)):
+            return Scoring("bounds")
+        missing = "neither scores() nor bounds()" if score_range else "no score_range"
+        return Scoring("none", f"the metric {type(metric).__name__} has {missing}")
 
     def evaluate(self, model: Any) -> Evaluation:
         """Evaluate a native model.
@@ -96,9 +159,20 @@ class MetricEvaluator:
             EvaluationError: If there is no batch, labels are missing, or the metric's result is not
                 one finite number. Errors of data, model and metric pass through.
         """
+        return self._run(model, None)
+
+    def screen(self, model: Any, gate: Gate) -> Evaluation:
+        """Evaluate a native model, and stop where it can no longer (or hardly) meet the goal.
+
+        Raises:
+            EvaluationError: As ``evaluate``, and if scores are outside of the metric's range.
+        """
+        return self._run(model, gate)
+
+    def _run(self, model: Any, gate: Gate | None) -> Evaluation:
         start = time.perf_counter()
         metric = fresh_metric(self.metric)
-        samples = 0
+        course = Course(metric, gate)
         for batch in self._batches():
             if batch.labels is None:
                 raise EvaluationError(
@@ -109,18 +183,31 @@ class MetricEvaluator:
             pair = (self.adaptor.predict(model, batch.inputs), batch.labels)
             for transform in self.postprocess:
                 pair = transform(pair)
-            metric.update(*pair)
-            samples += batch.size
-        if samples == 0:
+            estimate = course.update(pair, batch.size)
+            if estimate is not None:
+                seconds = time.perf_counter() - start
+                return Evaluation(estimate, course.samples, seconds, stopped_early=True)
+        if course.samples == 0:
             raise EvaluationError(
                 "the evaluation dataloader is empty: it gave no sample. Check its dataset and "
                 "filter; a loader that is a generator can be used only once, so give an iterable."
             )
         accuracy = checked_accuracy(metric.result(), f"{type(metric).__name__}.result()")
-        return Evaluation(accuracy, samples, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Evaluation(accuracy, course.samples, seconds, scores=course.scores())
+
+    @cached_property
+    def _reordered(self) -> Any:
+        """The loader in random order; ``None`` where its own order is kept."""
+        if self.order_seed is None:
+            return None
+        return in_random_order(self.loader, self.order_seed, self.iteration)
 
     def _batches(self) -> Iterator[Batch]:
-        batches: Iterable[Batch] = iter_batches(self.loader)
+        # a metric without scores may depend on the order, which is the user's
+        scored = self.order_seed is not None and self.scoring().kind == "scores"
+        reordered = self._reordered if scored else None
+        batches: Iterable[Batch] = iter_batches(self.loader if reordered is None else reordered)
         if self.iteration >= 0:
             batches = islice(batches, self.iteration)
         return iter(batches if self.watch is None else self.watch(batches))
@@ -131,16 +218,29 @@ class FunctionEvaluator:
 
     Args:
         eval_func: Takes what ``present`` returns and gives one number.
-        present: Turns the native model into what the user's function can call.
+        present: Turns the native model into what the user's function can call; ``None`` gives
+            it as it is.
     """
 
     def __init__(
         self,
         eval_func: Callable[[Any], Any],
-        present: Callable[[Any], Any] = lambda model: model,
+        present: Callable[[Any], Any] | None = None,
     ) -> None:
         self.eval_func = eval_func
         self.present = present
+
+    def scoring(self) -> Scoring:
+        """Say why nothing is known before the function returns."""
+        return Scoring(
+            "none",
+            "eval_func(model) gives one number at its end; eval_func(model, indices) that returns "
+            "one score per index (of all samples if indices is None) would be stopped early",
+        )
+
+    def screen(self, model: Any, gate: Gate) -> Evaluation:
+        """Evaluate a native model; there is nothing to stop at."""
+        return self.evaluate(model)
 
     def evaluate(self, model: Any) -> Evaluation:
         """Evaluate a native model.
@@ -150,32 +250,6 @@ class FunctionEvaluator:
                 itself passes through.
         """
         start = time.perf_counter()
-        accuracy = checked_accuracy(self.eval_func(self.present(model)), "eval_func")
+        presented = model if self.present is None else self.present(model)
+        accuracy = checked_accuracy(self.eval_func(presented), "eval_func")
         return Evaluation(accuracy, 0, time.perf_counter() - start)
-
-
-def checked_accuracy(value: Any, source: str = "the evaluation") -> float:
-    """Return ``value`` as a float, or say what is wrong with it.
-
-    Python and numpy numbers are taken, and arrays or tensors of shape ``()``.
-
-    Raises:
-        EvaluationError: If it is ``None``, no single number, NaN or infinite.
-    """
-    if value is None:
-        raise EvaluationError(f"{source} returned None. Does it end without a return statement?")
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
-    if not isinstance(value, numbers.Real):
-        raise EvaluationError(
-            f"{source} returned {_shown(value)} of type {type(value).__name__}; "
-            "one number is needed. Return the accuracy alone, such as results[0] or their mean."
-        )
-    if not math.isfinite(value):
-        raise EvaluationError(f"{source} returned {float(value)!r}, which is no accuracy")
-    return float(value)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -11,14 +11,18 @@ import numpy as np
 from inc_core.data.identity import data_identity, source_of
 from inc_core.hookspecs.adaptor import Adaptor
 
-__all__ = ["differences", "fingerprint", "versions_of"]
+__all__ = ["content_key", "differences", "fingerprint", "versions_of"]
 
 # Settings that do not change what a trial is: a run may be taken up with more trials or time,
 # from another place, and with another opinion on what to return.
 NOT_PART = (
     "tuning.exit_policy.max_trials",
     "tuning.exit_policy.on_goal_not_met",
+    "tuning.exit_policy.keep_float_if_slower",
     "tuning.exit_policy.timeout",
+    "tuning.runner.memory_limit_mb",
+    "tuning.runner.name",
+    "tuning.runner.trial_timeout",
     "tuning.workspace",
     "plugins",
 )
@@ -62,6 +66,16 @@ def versions_of(adaptor: Adaptor) -> dict[str, str]:
     from inc_core import __version__
 
     return {"inc_core": __version__, "numpy": np.__version__, **adaptor.versions()}
+
+
+def content_key(problem: Mapping[str, str]) -> dict[str, str]:
+    """Return what a model's outputs depend on: a problem without goal, search and evaluation.
+
+    Args:
+        problem: What ``fingerprint`` returned.
+    """
+    of_search = ("tuning.", "evaluation.", "eval_dataloader", "source of ", "stops at ")
+    return {name: text for name, text in problem.items() if not name.startswith(of_search)}
 
 
 def differences(stored: Mapping[str, str], current: Mapping[str, str]) -> list[str]:

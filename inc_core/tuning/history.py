@@ -8,6 +8,8 @@ from typing import Any
 
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.spec import OpConfig, OpKey
+from inc_core.tuning.checks import Scores
+from inc_core.tuning.early_stop import pack_scores, unpack_scores
 from inc_core.tuning.journal import Journal, Record
 from inc_core.tuning.trial import Baseline, Trial
 
@@ -43,6 +45,21 @@ class History:
             value={**vars(baseline), "objectives": dict(baseline.objectives)},
         )
 
+    def scores(self) -> Scores | None:
+        """Return the float model's score of each sample, if they were journaled."""
+        for fields in self._journal.of("measured"):
+            if fields["what"] == "baseline_scores":
+                return unpack_scores(fields["value"])
+        return None
+
+    def add_scores(self, scores: Scores) -> None:
+        """Journal the float model's score of each sample."""
+        self._journal.append("measured", what="baseline_scores", value=pack_scores(scores))
+
+    def knows(self, fingerprint: str) -> bool:
+        """Whether ``recall`` has a trial of the recipe with this fingerprint."""
+        return fingerprint in self._done or fingerprint in self._replay
+
     def recall(self, number: int, recipe: Recipe, fingerprint: str) -> Trial | None:
         """Return the trial of an equal recipe: replayed, or ``"cached"`` if it is a repetition."""
         if fingerprint in self._done:
@@ -74,6 +91,17 @@ class History:
         if number not in self._accepted:
             self._journal.append("accepted", number=number)
 
+    def confirmed(self, number: int) -> Trial | None:
+        """Return an early rejected trial's evaluation on all samples, if it was journaled."""
+        for fields in self._journal.of("confirmed"):
+            if fields["trial"]["number"] == number:
+                return unpack_trial(fields["trial"])
+        return None
+
+    def confirm(self, trial: Trial) -> None:
+        """Journal that an early rejected trial was evaluated on all samples in the end."""
+        self._journal.append("confirmed", trial=pack_trial(trial))
+
     def _journal_trial(self, trial: Trial, fingerprint: str) -> None:
         self._journal.append("finished", fingerprint=fingerprint, trial=pack_trial(trial))
 
@@ -91,7 +119,7 @@ def trials_of(records: tuple[Record, ...]) -> Iterator[Trial]:
     by_number = {
         record.fields["trial"]["number"]: record.fields["trial"]
         for record in records
-        if record.type == "finished"
+        if record.type in ("finished", "confirmed")
     }
     return (unpack_trial(by_number[number]) for number in sorted(by_number))
 

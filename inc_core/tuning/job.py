@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,11 +16,13 @@ from inc_core.hookspecs.strategy import Strategy
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
+from inc_core.tuning.cache import Cache
 from inc_core.tuning.evaluate import Evaluator
 from inc_core.tuning.journal import Journal
 
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibrator
+    from inc_core.tuning.runner.contract import Runner
 
 __all__ = ["Builder", "Prepared", "TuningJob", "WeightedObjective", "build"]
 
@@ -83,9 +85,17 @@ class Builder:
         """
         if self._kept is not None and self._kept[0] == recipe.fingerprint:
             return self._kept[1:]
+        calibration = self.calibration(recipe)
         source = self.prepared(recipe.options)
-        calibration = self._calibration(recipe, source.calibrator)
         return self._adaptor.quantize(source.model, recipe, calibration), calibration
+
+    def calibration(self, recipe: Recipe) -> Calibration:
+        """Return the ranges that a recipe is built from; the model runs once per option set.
+
+        Raises:
+            CalibrationError: As ``build``.
+        """
+        return self._calibration(recipe, self.prepared(recipe.options).calibrator)
 
     def keep(self, recipe: Recipe, model: Any, calibration: Calibration) -> None:
         """Remember one built model, the best so far, so that the end need not build it again."""
@@ -124,8 +134,14 @@ class TuningJob:
         exit_policy: When the search ends.
         objectives: What is measured beside accuracy.
         sample: One batch of inputs on which objectives are measured; ``None`` measures none.
+        probe_inputs: Gives batches of inputs on which outputs are compared; ``None`` compares none.
+        cache: Keeps measurements across runs.
+        content_key: What they depend on: model, calibration data, configuration, versions; empty
+            keeps none of them.
         seed: Of the strategy's random generator.
+        early_stop: Whether an evaluation may end where the goal is out of reach.
         width: How many recipes a strategy may propose side by side.
+        runner: Where trials run; ``None`` in this process.
         journal: Where outcomes are kept and replayed from.
         emit: Sends an event to the plugins: ``emit(name, **arguments)``.
         say: Takes each line for the console.
@@ -143,8 +159,13 @@ class TuningJob:
     exit_policy: ExitPolicyConfig = field(default_factory=ExitPolicyConfig)
     objectives: Sequence[WeightedObjective] = ()
     sample: Any = None
+    probe_inputs: Callable[[], Iterable[Any]] | None = None
+    cache: Cache = field(default_factory=lambda: Cache(None))
+    content_key: Mapping[str, str] = field(default_factory=dict)
     seed: int = 1978
+    early_stop: bool = True
     width: int = 1
+    runner: Runner | None = None
     journal: Journal = field(default_factory=Journal)
     emit: Callable[..., None] = _ignore_event
     say: Callable[[str], None] = logger.info

@@ -20,7 +20,9 @@ __all__ = ["Journal", "Record", "Scan", "encode", "read_journal", "scan"]
 logger = logging.getLogger("inc_core.tuning")
 
 # What must survive a power cut; other records may be lost, at the price of nothing.
-DURABLE = frozenset({"header", "measured", "finished", "accepted", "stopped", "closed"})
+DURABLE = frozenset(
+    {"header", "measured", "finished", "confirmed", "accepted", "stopped", "closed"}
+)
 
 # Room for the closing records of the largest models seen (a recipe of 10,000 ops is 0.4 MB).
 BALLAST_BYTES = 1_000_000

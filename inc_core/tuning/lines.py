@@ -31,6 +31,8 @@ def _trial_values(trial: Trial, baseline: Baseline) -> str:
         + (f"{reference[name]:.4f}" if name in reference else "n/a")
         for name, value in _values(trial).items()
     ]
+    if trial.status == "rejected_early":
+        pairs.append(f"rejected after {trial.samples} of {baseline.samples} samples")
     return "[" + ", ".join(pairs) + "]"
 
 

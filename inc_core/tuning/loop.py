@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,15 +13,21 @@ from inc_core.errors import EvaluationError, IncError, StrategyError
 from inc_core.hookspecs.objective import Objective
 from inc_core.hookspecs.strategy import Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
+from inc_core.tuning.checks import Scores
 from inc_core.tuning.criterion import Criterion
+from inc_core.tuning.early_stop import make_gate, wants_scores
+from inc_core.tuning.evaluate import Evaluation
 from inc_core.tuning.history import History
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.lines import baseline_line, trial_line
+from inc_core.tuning.measurements import JobMeasurements
 from inc_core.tuning.membership import outside_of
 from inc_core.tuning.policy import Ranking, Stop, Stopping
+from inc_core.tuning.runner import Ask, InlineRunner, Outcome, Runner, Terms
+from inc_core.tuning.sequential import Gate
 from inc_core.tuning.signals import StopSignals
 from inc_core.tuning.trial import Baseline, Trial, TuningResult
-from inc_core.tuning.trial_run import describe_error, measure_objectives, run_trial
+from inc_core.tuning.trial_run import Built, describe_error, measure_objectives
 
 __all__ = ["resolve_direction", "tune"]
 
@@ -39,8 +48,8 @@ def tune(job: TuningJob) -> TuningResult:
         StrategyError: If the strategy proposes what is not in the space, or raises.
         KeyboardInterrupt: If a signal came before the baseline was known.
     """
-    with StopSignals() as signals:
-        result = _Search(job, signals).run() if job.evaluates else _convert_once(job)
+    with StopSignals() as signals, closing(job.runner or InlineRunner()) as runner:
+        result = _Search(job, signals, runner).run() if job.evaluates else _convert_once(job)
     job.journal.append("stopped", reason=result.stopped_by, message=result.message)
     job.emit("inc_tuning_finished", result=result)
     _raise_if_nothing_works(result)
@@ -78,19 +87,25 @@ def _convert_once(job: TuningJob) -> TuningResult:
 class _Search:
     """The state of one search; lives as long as ``tune``."""
 
-    def __init__(self, job: TuningJob, signals: StopSignals) -> None:
+    def __init__(self, job: TuningJob, signals: StopSignals, runner: Runner) -> None:
         self.job = job
         self.signals = signals
         self.history = History(job.journal)
-        self.stopping = Stopping(job.exit_policy)
+        own_stop_rule = getattr(job.strategy, "own_stop_rule", False)
+        self.stopping = Stopping(job.exit_policy, own_stop_rule)
         self.trials: list[Trial] = []
         self.best: Trial | None = None
+        self.gate: Gate | None = None
+        self.runner = runner
+        self.halted: Stop | None = None  # why the rest of a proposal was not started
+        ranks = getattr(job.strategy, "needs_exact_accuracy", False)
+        self.may_stop_early = job.early_stop and not ranks
         self.elapsed_before = 0.0  # of replayed trials: a resumed search has one time budget
         self.started = job.clock()
 
     def run(self) -> TuningResult:
         job = self.job
-        self.baseline = self._baseline()
+        self.baseline, scores = self._baseline()
         assert self.baseline.accuracy is not None
         self.criterion = Criterion(
             baseline=self.baseline.accuracy,
@@ -98,6 +113,8 @@ class _Search:
             relative=job.criterion.relative,
             higher_is_better=resolve_direction(job),
         )
+        if self.may_stop_early:
+            self.gate = make_gate(job.evaluator, self.criterion, self.baseline, scores)
         entries = job.objectives
         self.ranking = Ranking(
             criterion=self.criterion,
@@ -113,7 +130,7 @@ class _Search:
         job.say(baseline_line(self.baseline))
         self.signals.patient = True
         try:
-            stop = self._explore()
+            stop = self._confirmed(self._explore())
         except KeyboardInterrupt:
             # at once: the running trial is lost, what is finished counts
             stop = INTERRUPTED
@@ -123,15 +140,35 @@ class _Search:
         stated = getattr(objective, "higher_is_better", False)
         return self.criterion.higher_is_better if stated is None else bool(stated)
 
-    def _baseline(self) -> Baseline:
-        known = self.history.baseline()
-        if known is not None:
+    def _baseline(self) -> tuple[Baseline, Scores | None]:
+        """Return the float model's evaluation and, for early stopping, each sample's score."""
+        known, scores = self.history.baseline(), self.history.scores()
+        wanted = self.may_stop_early and wants_scores(self.job.evaluator)
+        if known is not None and (scores is not None or not wanted):
             self.elapsed_before += known.seconds
-            return known
+            return known, scores
+        evaluation = self._evaluate_float()
+        if wanted:
+            # data without scores is journaled as such, so that nobody looks again
+            scores = np.empty(0) if evaluation.scores is None else evaluation.scores
+            self.history.add_scores(scores)
+        if known is not None:  # the journal lost the scores alone
+            self.elapsed_before += known.seconds
+            return known, scores
+        baseline = Baseline(
+            accuracy=evaluation.accuracy,
+            objectives=measure_objectives(self.job, self.job.model, evaluation.accuracy),
+            seconds=evaluation.seconds,
+            samples=evaluation.samples,
+        )
+        self.history.add_baseline(baseline)
+        return baseline, scores
+
+    def _evaluate_float(self) -> Evaluation:
         job = self.job
         assert job.evaluator is not None
         try:
-            evaluation = job.evaluator.evaluate(job.model)
+            return job.evaluator.evaluate(job.model)
         except IncError:
             raise
         except Exception as error:  # user code: whatever it raises ends the run
@@ -139,14 +176,6 @@ class _Search:
                 f"the float model cannot be evaluated: {describe_error(error)}. "
                 "Nothing was quantized yet: check evaluation data, metric and model."
             ) from error
-        baseline = Baseline(
-            accuracy=evaluation.accuracy,
-            objectives=measure_objectives(job, job.model, evaluation.accuracy),
-            seconds=evaluation.seconds,
-            samples=evaluation.samples,
-        )
-        self.history.add_baseline(baseline)
-        return baseline
 
     def _explore(self) -> Stop:
         job = self.job
@@ -156,6 +185,7 @@ class _Search:
             criterion=self.criterion,
             width=job.width,
             stop_at_first=job.exit_policy.timeout == 0,
+            measure=JobMeasurements(job, self.baseline.samples),
         )
         proposals = job.strategy.propose(job.space, context)
         try:
@@ -167,18 +197,14 @@ class _Search:
         answer: Trial | list[Trial] | None = None
         while True:
             proposal = _next_proposal(proposals, answer)
+            if proposal is None and self.best is not None and self.stopping.own_stop_rule:
+                return Stop("goal_met", "the strategy expects nothing more that is worth a trial")
             if proposal is None:
                 return Stop("exhausted", "the strategy has no further proposal")
             batch = proposal if isinstance(proposal, list) else [proposal]
-            told: list[Trial] = []
-            for recipe in batch:
-                stop = self._stop_before()
-                if stop is not None:
-                    return stop
-                told.append(self._one(recipe))
-                stop = self.stopping.after(self.trials)
-                if stop is not None:
-                    return stop
+            told, stop = self._try_all(batch)
+            if stop is not None:
+                return stop
             answer = told if isinstance(proposal, list) else told[0]
 
     def _stop_before(self) -> Stop | None:
@@ -187,37 +213,99 @@ class _Search:
         elapsed = self.elapsed_before + self.job.clock() - self.started
         return self.stopping.before(self.trials, elapsed)
 
-    def _one(self, recipe: Recipe) -> Trial:
-        """Replay, recall or run the trial of a recipe, and remember it."""
-        if not isinstance(recipe, Recipe):
-            raise StrategyError(
-                f"the strategy yielded {recipe!r}; a Recipe or a list of them is needed"
-            )
-        number = len(self.trials) + 1
-        fingerprint = recipe.fingerprint
-        built = None
+    def _try_all(self, batch: Sequence[Recipe]) -> tuple[list[Trial], Stop | None]:
+        """Recall or run the trials of one proposal, in its order, until the search has to stop."""
+        _check_recipes(batch)
+        named = [(recipe, recipe.fingerprint) for recipe in batch]
+        first, stop = len(self.trials) + 1, None
+        self.halted = None
+        with closing(self._run(self._asks(first, named))) as outcomes:
+            for number, (recipe, fingerprint) in enumerate(named, first):
+                if self.history.knows(fingerprint):
+                    stop = self._stop_before()
+                    outcome = None if stop else self._recall(number, recipe, fingerprint)
+                else:
+                    outcome = next(outcomes, None)
+                    stop = self.halted if outcome is None else None
+                    if outcome is not None:
+                        self.history.finish(outcome[0], fingerprint)
+                if outcome is not None:
+                    self._note(*outcome)
+                    stop = self.stopping.after(self.trials)
+                if stop is not None:
+                    break
+        return self.trials[first - 1 :], stop
+
+    def _recall(self, number: int, recipe: Recipe, fingerprint: str) -> Outcome | None:
         trial = self.history.recall(number, recipe, fingerprint)
         if trial is None:
+            return None
+        if trial.status != "cached":
+            self.elapsed_before += trial.seconds
+        return trial, None
+
+    def _asks(self, first: int, named: Sequence[tuple[Recipe, str]]) -> Iterator[Ask]:
+        """Yield what must run, each when its trial starts; ends where the search has to stop."""
+        asked: set[str] = set()
+        for number, (recipe, fingerprint) in enumerate(named, first):
+            if fingerprint in asked or self.history.knows(fingerprint):
+                continue
+            self.halted = self._stop_before()
+            if self.halted is not None:
+                return
             _check_in_space(self.job, recipe)
             self.history.started(number, fingerprint)
-            trial, built = run_trial(self.job, number, recipe, self.criterion)
-            self.history.finish(trial, fingerprint)
-        elif trial.status != "cached":
-            self.elapsed_before += trial.seconds
+            asked.add(fingerprint)
+            yield Ask(number, recipe)
+
+    def _run(self, asks: Iterable[Ask]) -> Generator[Outcome, None, None]:
+        return self.runner.run(self.job, asks, Terms(self.criterion, self.gate, self.baseline))
+
+    def _note(self, trial: Trial, built: Built | None) -> None:
         self.trials.append(trial)
         self._note_best(trial)
         if self.best is trial:
-            self.history.accept(number)
+            self.history.accept(trial.number)
             if built is not None:
-                self.job.builder.keep(recipe, *built)
+                self.job.builder.keep(trial.recipe, *built)
         self.job.emit("inc_trial_finished", trial=trial)
         self.job.say(trial_line(trial, self.baseline, self.best))
-        return trial
 
     def _note_best(self, trial: Trial) -> None:
         if trial.status != "cached":  # an equal recipe cannot be better than itself
             contenders = [trial] if self.best is None else [self.best, trial]
             self.best = self.ranking.best(contenders)
+
+    def _confirmed(self, stop: Stop) -> Stop:
+        """Evaluate the closest trial on all samples if no trial was: what is returned is exact."""
+        if stop is INTERRUPTED or any(trial.status == "ok" for trial in self.trials):
+            return stop
+        rejected = [trial for trial in self.trials if trial.status == "rejected_early"]
+        if not rejected:
+            return stop
+        closest = min(rejected, key=lambda trial: self.criterion.loss(trial.accuracy or 0.0))
+        trial = self.history.confirmed(closest.number)
+        if trial is None:
+            ask = Ask(closest.number, closest.recipe, gated=False)
+            with closing(self._run([ask])) as outcomes:
+                trial, built = next(outcomes)
+            trial = replace(
+                trial,
+                seconds=closest.seconds + trial.seconds,
+                samples=closest.samples + trial.samples,
+            )
+            self.history.confirm(trial)
+            if built is not None:
+                self.job.builder.keep(trial.recipe, *built)
+        if trial.accuracy is None:
+            return stop  # it failed this time: the estimate is all there is
+        self.trials[closest.number - 1] = trial
+        self.job.say(trial_line(trial, self.baseline, None))
+        if not trial.accepted:
+            return stop
+        self._note_best(trial)
+        self.history.accept(trial.number)
+        return Stop("goal_met", f"trial {trial.number} met the accuracy goal on all samples")
 
     def _result(self, stop: Stop) -> TuningResult:
         return TuningResult(
@@ -245,6 +333,14 @@ def _next_proposal(
     except Exception as error:  # third-party code, wrapped with its cause
         raise StrategyError(f"the strategy failed: {describe_error(error)}") from error
     return proposal
+
+
+def _check_recipes(batch: Sequence[Recipe]) -> None:
+    for recipe in batch:
+        if not isinstance(recipe, Recipe):
+            raise StrategyError(
+                f"the strategy yielded {recipe!r}; a Recipe or a list of them is needed"
+            )
 
 
 def _check_in_space(job: TuningJob, recipe: Recipe) -> None:

@@ -31,16 +31,23 @@ class Stop:
 
 @dataclass(frozen=True)
 class Stopping:
-    """The exit policy: asked after each trial, and before each."""
+    """The exit policy: asked after each trial, and before each.
+
+    Attributes:
+        policy: As configured.
+        own_stop_rule: Whether the strategy decides itself what follows an accepted trial
+            (``own_stop_rule = True`` on its class); otherwise ``timeout: 0`` ends there.
+    """
 
     policy: ExitPolicyConfig
+    own_stop_rule: bool = False
 
     def after(self, trials: Sequence[Trial]) -> Stop | None:
         """Return why the search ends after its latest trial, if it does."""
         if not trials:
             return None
         latest = trials[-1]
-        if latest.accepted and self.policy.timeout == 0:
+        if latest.accepted and self.policy.timeout == 0 and not self.own_stop_rule:
             return Stop("goal_met", f"trial {latest.number} met the accuracy goal")
         if failing_alike(trials):
             return Stop(
@@ -77,7 +84,10 @@ class Stopping:
 
 
 def _expected_seconds(trials: Iterable[Trial]) -> float | None:
+    trials = tuple(trials)
     spent = [trial.seconds for trial in trials if trial.status == "ok"]
+    # one that ended early tells little of one that may pass, but more than nothing
+    spent = spent or [trial.seconds for trial in trials if trial.status == "rejected_early"]
     return median(spent[-5:]) if spent else None
 
 

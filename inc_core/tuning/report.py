@@ -48,7 +48,9 @@ def _verdict(facts: Mapping[str, Any]) -> str:
     if not facts.get("evaluated", True):
         return "converted; accuracy was NOT evaluated"
     verdict = "accuracy goal met" if facts.get("goal_met") else "accuracy goal NOT met (best seen)"
-    if facts.get("ops") and not _quantized_ops(facts):
+    if facts.get("kept_float"):
+        verdict += "; but the quantized model was slower here: this is the float model"
+    elif facts.get("ops") and not _quantized_ops(facts):
         verdict += "; but no quantized op could be kept: this is the float model"
     return verdict
 

@@ -40,10 +40,12 @@ class Trial:
     Attributes:
         number: From 1.
         recipe: What was tried.
-        accuracy: The metric's value; ``None`` if the trial failed.
+        accuracy: The metric's value; ``None`` if the trial failed. An estimate if it was rejected
+            early; what is accepted was evaluated on all samples.
         accepted: Whether the accuracy meets the goal.
         objectives: Measured objectives by name.
-        status: ``"ok"``, or how it failed; ``"cached"`` if an equal recipe was tried before.
+        status: ``"ok"``; ``"rejected_early"`` if the evaluation ended where the goal was out of
+            reach; or how it failed; ``"cached"`` if an equal recipe was tried before.
         seconds: Wall time of the whole trial.
         eval_seconds: The part of ``seconds`` that evaluation took.
         samples: Evaluated samples.
@@ -99,9 +101,13 @@ class TuningResult:
     history_complete: bool = True
 
     def best_seen(self) -> Trial | None:
-        """Return the accepted best, else the finished trial of best accuracy, else ``None``."""
+        """Return the accepted best, else the finished trial of best accuracy, else ``None``.
+
+        What was evaluated on all samples goes before what has an estimate.
+        """
         if self.best is not None:
             return self.best
         finished = [trial for trial in self.trials if trial.accuracy is not None]
+        finished = [trial for trial in finished if trial.status == "ok"] or finished
         sign = 1.0 if self.higher_is_better else -1.0
         return max(finished, key=lambda trial: sign * (trial.accuracy or 0.0), default=None)

@@ -11,12 +11,20 @@ from inc_core.errors import CalibrationError, DataError
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.criterion import Criterion
-from inc_core.tuning.evaluate import checked_accuracy
+from inc_core.tuning.evaluate import Evaluation, ScreeningEvaluator, checked_accuracy
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.measure import ObjectiveRun
+from inc_core.tuning.sequential import Gate
 from inc_core.tuning.trial import Status, Trial
 
-__all__ = ["describe_error", "measure_objectives", "run_trial"]
+__all__ = [
+    "Built",
+    "describe_error",
+    "failed_trial",
+    "measure_objectives",
+    "run_trial",
+    "wants_objectives",
+]
 
 logger = logging.getLogger("inc_core.tuning")
 
@@ -24,9 +32,11 @@ Built: TypeAlias = tuple[Any, Calibration]
 
 
 def run_trial(
-    job: TuningJob, number: int, recipe: Recipe, criterion: Criterion
+    job: TuningJob, number: int, recipe: Recipe, criterion: Criterion, gate: Gate | None = None
 ) -> tuple[Trial, Built | None]:
     """Try one recipe; return the trial and, if it finished, the built model and calibration.
+
+    With a gate the evaluation may end early, with an estimate; such a trial is never accepted.
 
     Raises:
         CalibrationError, DataError: In trial 1, where it is the data's fault and no recipe's.
@@ -34,27 +44,19 @@ def run_trial(
     start = job.clock()
     try:
         built = job.builder.build(recipe)
-        assert job.evaluator is not None
-        evaluation = job.evaluator.evaluate(built[0])
+        evaluation = _evaluate(job, built[0], gate)
         accuracy = checked_accuracy(evaluation.accuracy)
-        accepted = criterion.accepts(accuracy)
+        accepted = criterion.accepts(accuracy) and not evaluation.stopped_early
         objectives = measure_objectives(job, built[0], accuracy) if accepted else {}
-    except Exception as error:  # a failing trial is a result, kept with its cause
-        if number == 1 and isinstance(error, CalibrationError | DataError):
-            raise
-        message = describe_error(error)
-        status = _status_of(error)
-        # at level debug with the whole traceback, for who has to find the cause
-        logger.warning("trial %d %s: %s", number, status, message)
-        logger.debug("trial %d", number, exc_info=error)
-        seconds = job.clock() - start
-        return Trial(number, recipe, status=status, seconds=seconds, error=message), None
+    except Exception as error:  # noqa: BLE001 - a failing trial is a result, kept with its cause
+        return failed_trial(number, recipe, error, job.clock() - start), None
     trial = Trial(
         number=number,
         recipe=recipe,
         accuracy=accuracy,
         accepted=accepted,
         objectives=objectives,
+        status="rejected_early" if evaluation.stopped_early else "ok",
         seconds=job.clock() - start,
         eval_seconds=evaluation.seconds,
         samples=evaluation.samples,
@@ -62,14 +64,37 @@ def run_trial(
     return trial, built
 
 
+def failed_trial(number: int, recipe: Recipe, error: Exception, seconds: float) -> Trial:
+    """Return the trial of a recipe that an error ended, and log it.
+
+    Raises:
+        CalibrationError, DataError: The error itself, in trial 1.
+    """
+    if number == 1 and isinstance(error, CalibrationError | DataError):
+        raise error
+    message = describe_error(error)
+    status = _status_of(error)
+    # at level debug with the whole traceback, for who has to find the cause
+    logger.warning("trial %d %s: %s", number, status, message)
+    logger.debug("trial %d", number, exc_info=error)
+    return Trial(number, recipe, status=status, seconds=seconds, error=message)
+
+
+def _evaluate(job: TuningJob, model: Any, gate: Gate | None) -> Evaluation:
+    assert job.evaluator is not None
+    if gate is not None and isinstance(job.evaluator, ScreeningEvaluator):
+        return job.evaluator.screen(model, gate)
+    return job.evaluator.evaluate(model)
+
+
 def measure_objectives(job: TuningJob, model: Any, accuracy: float) -> dict[str, float]:
     """Measure every objective of a job on a model.
 
-    Only where they can decide: with ``timeout: 0`` the first accepted trial wins whatever they are,
-    and the final report measures it anyway. Without a sample only objectives are measured that
-    say ``needs_sample = False``.
+    Only where they can decide: with ``timeout: 0`` the first accepted trial wins whatever they are
+    (unless the strategy has a stop rule of its own), and the final report measures it anyway.
+    Without a sample only objectives are measured that say ``needs_sample = False``.
     """
-    if job.exit_policy.timeout == 0:
+    if not wants_objectives(job):
         return {}
     run = ObjectiveRun(job.adaptor, model, job.sample, accuracy)
     return {
@@ -77,6 +102,12 @@ def measure_objectives(job: TuningJob, model: Any, accuracy: float) -> dict[str,
         for name, objective, _ in job.objectives
         if job.sample is not None or not getattr(objective, "needs_sample", True)
     }
+
+
+def wants_objectives(job: TuningJob) -> bool:
+    """Whether objectives can decide which accepted trial wins."""
+    first_wins = job.exit_policy.timeout == 0 and not getattr(job.strategy, "own_stop_rule", False)
+    return bool(job.objectives) and not first_wins
 
 
 def describe_error(error: BaseException) -> str:

@@ -143,5 +143,5 @@ def test_plugins_are_listed(folder):
 
 
 def test_every_command_explains_itself(folder):
-    for command in ("quantize", "check", "init", "plugins", "verify", "report"):
+    for command in ("quantize", "check", "init", "plugins", "verify", "report", "cache"):
         assert inc(folder, command, "--help").returncode == 0

@@ -3,12 +3,13 @@
 # ruff: noqa: D102 - the name of a check is its sentence
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from inc_core.hookspecs.adaptor import Adaptor, Executed, FloatRewrites
+from inc_core.hookspecs.adaptor import Adaptor, Executed, FloatRewrites, OpTimer
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures, Batch
@@ -30,6 +31,20 @@ class AbilityChecks(AdaptorFixtures):
             pytest.skip("the adaptor does not say what was executed")
         executed = adaptor.executed(quantized)
         assert {c.op for c in space.capabilities} <= set(executed)
+
+    def test_ops_are_timed_in_configs_that_they_offer(
+        self, adaptor: Adaptor, model: Any, space: TuningSpace, batches: Sequence[Batch]
+    ) -> None:
+        if not isinstance(adaptor, OpTimer):
+            pytest.skip("the adaptor does not time ops")
+        known: dict[str, Sequence[float]] = {}
+        table = adaptor.time_ops(model, space.capabilities, batches[0], known)
+        for op, by_config in table.seconds.items():
+            assert set(by_config) <= set(space.options(op)), op
+            assert min(by_config.values(), default=0.0) >= 0.0, op
+        assert {op for pair in table.boundary for op in pair} <= set(table.seconds)
+        # what an adaptor keeps must survive being written as JSON
+        assert json.loads(json.dumps(known)) == {k: list(v) for k, v in known.items()}
 
     def test_rewrites_keep_the_function_and_the_ops(
         self, adaptor: Adaptor, model: Any, space: TuningSpace, batches: Sequence[Batch]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inc_core.errors import QuantizationError, UnsupportedModelError
-from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.hookspecs.adaptor import Adaptor, LatencyTable
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.observers import Observer
 from inc_core.quant.recipe import Recipe
@@ -33,6 +33,8 @@ from inc_core.testing.toy.rewrites import equalizable_pairs, equalize
 __all__ = ["GROUP_SIZE", "ToyAdaptor"]
 
 GROUP_SIZE = 16
+# seconds of a mode relative to float, as real kernels would have them
+_SPEED = {"fp32": 1.0, "static": 0.4, "dynamic": 0.6, "weight_only": 0.9}
 _ALGORITHMS = ("minmax", "kl", "mse", "percentile")
 
 
@@ -142,6 +144,27 @@ class ToyAdaptor(Adaptor):
             for node in model.nodes
             if node.type in ("Linear", "Add")
         }
+
+    def time_ops(
+        self,
+        model: ToyModel,
+        capabilities: Sequence[OpCapability],
+        sample_inputs: Any,
+        known: MutableMapping[str, Sequence[float]],
+    ) -> LatencyTable:
+        """Count multiplications at 1 ns each, by a fixed factor for each mode: no clock is read."""
+        count = len(next(iter(feeds_of(model, sample_inputs).values())))
+        nodes = {node.key: node for node in model.nodes}
+        return LatencyTable(
+            {
+                c.op: {
+                    config: 1e-9 * count * nodes[c.op].arrays["weight"].size * _SPEED[config.mode]
+                    for config in c.configs
+                }
+                for c in capabilities
+                if "weight" in nodes[c.op].arrays
+            }
+        )
 
     def integer_weights(self, model: ToyModel) -> Mapping[str, npt.NDArray[Any]]:
         """Return the integer weight of each quantized ``Linear`` by the op's name."""

@@ -126,3 +126,9 @@ def test_empty_batch_adds_nothing():
     before = metric.result()
     metric.update(SCORES[:0], CLASSES[:0])
     assert metric.result() == before
+
+
+def test_pixels_have_no_scores_of_samples():
+    metric = Accuracy()
+    assert metric.scores(np.zeros((2, 3, 4, 4)), np.zeros((2, 4, 4), int)) is None
+    assert metric.scores([[0.9, 0.8], [0.9, 0.8]], [[1, 1], [1, 0]]).tolist() == [1.0, 0.0]

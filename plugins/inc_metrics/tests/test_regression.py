@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
-from inc_core.errors import EvaluationError
+from inc_core.errors import ConfigError, EvaluationError
 from inc_core.testing.metric_suite import MetricSuite
 from inc_metrics.regression import MAE, MSE, RMSE
 
@@ -96,3 +96,31 @@ def test_nothing_is_broadcast(metric, shape):
 def test_result_without_samples_is_an_error(metric):
     with pytest.raises(EvaluationError, match=f"^{metric.__name__} has no result: 0 samples"):
         metric().result()
+
+
+class TestMSEWithScores(RegressionSuite):
+    @pytest.fixture
+    def make_metric(self):
+        return lambda: MSE(score_range=(0, 50))
+
+    @pytest.fixture
+    def expected(self):
+        return mean_squared_error(WANTED, FOUND)
+
+
+@pytest.mark.parametrize("metric_class", [MAE, MSE])
+def test_a_sample_has_a_score_only_within_a_stated_range(metric_class):
+    assert metric_class().scores(FOUND, WANTED) is None
+    metric = metric_class(score_range=(0, 4))
+    assert metric.score_range == (0.0, 4.0)
+    assert metric.scores([[1.0, 2.0], [3.0, 3.0]], [[1.0, 2.0], [3.0, 2.0]]).tolist() == [0.0, 0.5]
+
+
+def test_a_root_is_no_mean_of_scores():
+    assert RMSE().score_range is None
+
+
+@pytest.mark.parametrize("bad", [(4, 0), (-1, 1), (0,), 3, (0, float("inf"))])
+def test_a_range_that_is_none_is_an_error(bad):
+    with pytest.raises(ConfigError, match=r"MAE: score_range must hold .* such as \[0, 4\]; rec"):
+        MAE(score_range=bad)

@@ -54,6 +54,14 @@ def test_labels_may_have_many_forms(labels):
     assert topk(SCORES, labels) == topk(SCORES, LABELS)
 
 
+def test_each_sample_has_a_score():
+    metric = TopK(2)
+    scores = metric.scores([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], [1, 0])
+    assert scores.tolist() == [1.0, 0.0]
+    with pytest.raises(EvaluationError, match="0 samples were added"):
+        metric.result()
+
+
 def test_scores_may_have_trailing_axes():
     assert topk(SCORES[:, :, np.newaxis, np.newaxis], LABELS) == topk(SCORES, LABELS)
 

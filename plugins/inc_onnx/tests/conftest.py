@@ -14,6 +14,12 @@ from inc_onnx.adaptor import OnnxAdaptor
 from inc_onnx.executed import optimized_graph
 
 
+@pytest.fixture(autouse=True)
+def no_user_cache(monkeypatch):
+    """Keep measurements of one test from the next, and from the user's own cache."""
+    monkeypatch.setenv("INC_CACHE", "0")
+
+
 class Net:
     """Builds an ONNX model: each method adds nodes and returns the name of the new tensor."""
 

@@ -48,7 +48,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(problems_of):
         "line 6: tuning.exit_policy.timeout: received 'soon' (str); allowed: a number",
         "line 7: tuning.exit_policy.max_trials: received 0 (int); allowed: whole number > 0",
         "line 8: tuning.exit_policy.max_trails: unknown key. Did you mean 'max_trials'? "
-        "Allowed here: timeout, max_trials, performance_only, on_goal_not_met",
+        "Allowed here: timeout, max_trials, performance_only, on_goal_not_met, keep_float_if_slower",
         "line 10: quantization.approach: received 'statc' (str); allowed: "
         "post_training_static_quant, post_training_dynamic_quant, post_training_auto_quant, "
         "quant_aware_training, static, dynamic, auto, weight_only, qat. Did you mean 'static'?",

@@ -154,6 +154,6 @@ def test_unknown_kind_is_named():
 
 def test_builtins_are_a_plugin_like_any_other():
     plugins = Plugins.of()
-    assert plugins.names("strategy") == ("basic",)
+    assert plugins.names("strategy") == ("basic", "exhaustive", "frontier", "mse", "random")
     assert plugins.component("strategy", "builtin/basic").__name__ == "BasicStrategy"
     assert plugins.records[0].distribution == "inc-core"

@@ -8,7 +8,7 @@ import numpy as np
 
 from inc_metrics.answers import read_answers
 from inc_metrics.running_mean import RunningMean
-from inc_metrics.shapes import read_labels, read_predictions
+from inc_metrics.shapes import Array, read_labels, read_predictions
 
 __all__ = ["Accuracy"]
 
@@ -42,6 +42,20 @@ class Accuracy:
         """Forget everything added."""
         self._right = RunningMean()
 
+    def scores(self, predictions: Any, labels: Any) -> Array | None:
+        """Return 1 for each sample that is right, else 0; ``None`` where samples hold many answers.
+
+        Args:
+            predictions: As ``update``.
+            labels: As ``update``.
+
+        Raises:
+            EvaluationError: As ``update``.
+        """
+        right = _right(predictions, labels)
+        # pixels or tokens are as many per sample as it happens, so samples do not weigh the same
+        return right.astype(np.float64) if right.size == len(read_labels(labels)) else None
+
     def update(self, predictions: Any, labels: Any) -> None:
         """Add one batch.
 
@@ -53,10 +67,7 @@ class Accuracy:
         Raises:
             EvaluationError: If shapes or values do not fit.
         """
-        answers = read_answers("Accuracy", read_predictions(predictions), read_labels(labels))
-        right = answers.predicted == answers.actual
-        if answers.multilabel:
-            right = right.all(axis=1)
+        right = _right(predictions, labels)
         self._right.add(np.count_nonzero(right), right.size)
 
     def result(self) -> float:
@@ -66,3 +77,10 @@ class Accuracy:
             EvaluationError: If no sample was added.
         """
         return self._right.value("Accuracy")
+
+
+def _right(predictions: Any, labels: Any) -> Array:
+    """Return which answers are right, bool ``(M,)``."""
+    answers = read_answers("Accuracy", read_predictions(predictions), read_labels(labels))
+    right: Array = answers.predicted == answers.actual
+    return right.all(axis=1) if answers.multilabel else right

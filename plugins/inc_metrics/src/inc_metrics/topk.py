@@ -44,6 +44,18 @@ class TopK:
         """Forget everything added."""
         self._hits = RunningMean()
 
+    def scores(self, predictions: Any, labels: Any) -> Array:
+        """Return 1 for each sample whose label is among the ``k`` largest scores, else 0.
+
+        Args:
+            predictions: As ``update``.
+            labels: As ``update``.
+
+        Raises:
+            EvaluationError: As ``update``.
+        """
+        return self._hits_in(predictions, labels).astype(np.float64)
+
     def update(self, predictions: Any, labels: Any) -> None:
         """Add one batch.
 
@@ -55,6 +67,19 @@ class TopK:
         Raises:
             EvaluationError: If shapes do not fit, a label is no class, or ``k`` exceeds the classes.
         """
+        hits = self._hits_in(predictions, labels)
+        self._hits.add(np.count_nonzero(hits), len(hits))
+
+    def result(self) -> float:
+        """Return the share, from 0 to 1.
+
+        Raises:
+            EvaluationError: If no sample was added.
+        """
+        return self._hits.value("topk")
+
+    def _hits_in(self, predictions: Any, labels: Any) -> Array:
+        """Return which samples are hits, bool ``(N,)``."""
         scores, classes = _pair(read_predictions(predictions), read_labels(labels))
         count = scores.shape[1]
         if self.k > count:
@@ -68,15 +93,8 @@ class TopK:
                 f"(0 to {count - 1}). Shift labels with the postprocess LabelShift if they count "
                 "from another number."
             )
-        self._hits.add(np.count_nonzero(_ranks(scores, classes) < self.k), len(scores))
-
-    def result(self) -> float:
-        """Return the share, from 0 to 1.
-
-        Raises:
-            EvaluationError: If no sample was added.
-        """
-        return self._hits.value("topk")
+        hits: Array = _ranks(scores, classes) < self.k
+        return hits
 
 
 def _pair(predictions: Array, labels: Array) -> tuple[Array, Array]:

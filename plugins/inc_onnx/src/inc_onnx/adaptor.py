@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import onnxruntime as ort
 from onnx import TensorProto, numpy_helper
 
 from inc_core.errors import DataError, QuantizationError, did_you_mean
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, LatencyTable
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.spec import OpCapability, OpKey, TensorKey
 from inc_onnx.capabilities import capabilities, find_kernel
@@ -22,6 +22,7 @@ from inc_onnx.inputs import feed, input_infos
 from inc_onnx.kernels.table import kernel_table
 from inc_onnx.model import OnnxModel, write_model
 from inc_onnx.observe import observe
+from inc_onnx.optimer import OpClock
 from inc_onnx.plan import StaticPlan
 from inc_onnx.prepare import prepare
 from inc_onnx.rewrite import EQUALIZATION, applicable, equalize
@@ -147,6 +148,17 @@ class OnnxAdaptor(Adaptor):
         """Return the precision of each op in the graph that the session runs."""
         ops = tuple(capability.op for capability in self.capabilities(model))
         return executed(model, ops)
+
+    def time_ops(
+        self,
+        model: OnnxModel,
+        capabilities: Sequence[OpCapability],
+        sample_inputs: Any,
+        known: MutableMapping[str, Sequence[float]],
+    ) -> LatencyTable:
+        """Return the seconds of each op in each kind of config, from micro-models."""
+        clock = OpClock(model, self._table, self.context, self._format, known)
+        return clock.table(capabilities, sample_inputs)
 
     def integer_weights(self, model: OnnxModel) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return the stored integer weights; scales, zero points and biases are not among them."""

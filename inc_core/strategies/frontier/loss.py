@@ -1,0 +1,148 @@
+"""The loss model: what each choice costs, as far as trials and measurements tell.
+
+Losses add up after a *link* that undoes saturation: a model can lose no more than all of its
+accuracy. In link space the loss of a selection is the sum over its columns. What a column costs is
+unknown, taken as Gaussian, and every trial is one linear observation (a Kalman update).
+
+The covariance is ``prior - U U^T`` with one column of ``U`` per observation: exact, and affordable
+for 10,000 ops as it is for 10.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from inc_core.tuning.criterion import Criterion
+
+__all__ = ["Link", "LossModel"]
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+# What one recipe deviates on a finite evaluation set, and the share of a loss by which the sum errs.
+LUCK = 0.12
+MISFIT = 0.10
+
+# Choices of one op fail together: an op with outliers is bad in every integer format.
+KINSHIP = 0.6
+
+# The first trial sets the scale of all sensitivities; by this share all may be off together.
+SCALE_DOUBT = 0.25
+
+
+class Link:
+    """Maps losses to the scale on which they add up; 1 is about the allowed loss.
+
+    Args:
+        criterion: The goal; losses are counted in what it allows.
+    """
+
+    def __init__(self, criterion: Criterion) -> None:
+        allowed = criterion.loss(criterion.threshold)
+        smallest = 0.001 * abs(criterion.baseline) or 1e-9
+        self._unit = max(allowed, smallest)
+        self._whole = np.inf
+        if criterion.higher_is_better and criterion.baseline > 0:
+            self._whole = criterion.baseline / self._unit
+        self.target = self(allowed)
+
+    def __call__(self, loss: float) -> float:
+        """Return the linked loss of a loss in units of the metric."""
+        share = loss / self._unit
+        if np.isinf(self._whole):
+            return float(np.clip(share, -self.worst, self.worst))
+        return float(-self._whole * np.log1p(-min(share / self._whole, 0.99)))
+
+    @property
+    def worst(self) -> float:
+        """The linked loss of a model that is good for nothing."""
+        return 1000.0 if np.isinf(self._whole) else float(self._whole * np.log(100.0))
+
+
+class LossModel:
+    """Posterior over the linked loss of every column.
+
+    Args:
+        means: Prior means, positive, shape ``(M,)``.
+        deviations: Prior standard deviations, shape ``(M,)``.
+        owner: Group of each column, sorted, shape ``(M,)``.
+
+    Attributes:
+        means: Posterior means, shape ``(M,)``.
+        floor: No column becomes cheaper than that by noise, shape ``(M,)``.
+    """
+
+    def __init__(self, means: Array, deviations: Array, owner: Array) -> None:
+        self.prior = means.copy()
+        self.means = means.copy()
+        self.floor = 0.15 * means
+        self._deviations = deviations
+        self._owner = owner
+        self._common = SCALE_DOUBT * means
+        self._extra = np.zeros(len(means))
+        self._directions = np.zeros((len(means), 8))
+        self._count = 0
+
+    def observe(self, selection: Array, value: float, noise: float = 0.0) -> None:
+        """Learn that a selection has a linked loss.
+
+        Args:
+            selection: Boolean, shape ``(M,)``.
+            value: The linked loss.
+            noise: Standard deviation of the measurement, beside what losses have anyway.
+        """
+        chosen = selection.astype(float)
+        if not selection.any():
+            return
+        own = noise**2 + self.own_variance(value)
+        residual = value - float(chosen @ self.means)
+        covariance = self._times(chosen)
+        total = float(chosen @ covariance) + own
+        if residual**2 > 4.0 * total:
+            # the prior was too sure of these columns: open their tails
+            self._extra[selection] += (residual**2 - total) / selection.sum()
+            covariance = self._times(chosen)
+            total = float(chosen @ covariance) + own
+        self.means = np.maximum(self.means + covariance / total * residual, self.floor)
+        self._append(covariance / np.sqrt(total))
+
+    @staticmethod
+    def own_variance(value: float) -> float:
+        """Return the variance that a recipe's linked loss has beside its columns'."""
+        return LUCK**2 + (MISFIT * abs(value)) ** 2
+
+    def rescale(self, selection: Array, value: float) -> None:
+        """Scale the prior of columns down, whose sum a hunt found to be ``value``."""
+        expected = float(self.prior[selection].sum())
+        if expected > value > 0:
+            factor = value / expected
+            self.floor[selection] *= factor
+            lowered = np.maximum(self.prior[selection] * factor, self.floor[selection])
+            self.means[selection] = np.minimum(self.means[selection], lowered)
+
+    def predict(self, selections: Array) -> tuple[Array, Array]:
+        """Return mean and variance of selections, shape ``(K, M)`` to ``(K,)`` twice."""
+        rows = selections.astype(float)
+        # at most one column per group is chosen, so kinship within groups adds nothing here
+        spread = rows @ (self._deviations**2 + self._extra) + (rows @ self._common) ** 2
+        known = ((rows @ self._directions[:, : self._count]) ** 2).sum(axis=1)
+        return np.asarray(rows @ self.means), np.maximum(spread - known, 0.0)
+
+    def _times(self, chosen: Array) -> Array:
+        """Return the covariance times a vector."""
+        scaled = self._deviations * chosen
+        kin = np.bincount(self._owner, weights=scaled)[self._owner]
+        prior = self._deviations * (KINSHIP * kin + (1.0 - KINSHIP) * scaled)
+        prior = prior + self._common * float(self._common @ chosen)
+        known = self._directions[:, : self._count]
+        return np.asarray(prior + self._extra * chosen - known @ (known.T @ chosen))
+
+    def _append(self, direction: Array) -> None:
+        if self._count == self._directions.shape[1]:
+            self._directions = np.concatenate(
+                [self._directions, np.zeros_like(self._directions)], axis=1
+            )
+        self._directions[:, self._count] = direction
+        self._count += 1

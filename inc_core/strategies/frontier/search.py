@@ -1,0 +1,307 @@
+"""One search of ``frontier``: what it knows and what it does next."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from inc_core.hookspecs.strategy import Proposals, StrategyContext
+from inc_core.quant.recipe import Recipe
+from inc_core.quant.space import TuningSpace
+from inc_core.strategies.frontier.candidates import expected_improvement, pass_probability, pool
+from inc_core.strategies.frontier.chain import chain_selections
+from inc_core.strategies.frontier.exact import polish
+from inc_core.strategies.frontier.finish import build_up
+from inc_core.strategies.frontier.gains import Gains
+from inc_core.strategies.frontier.hunt import hunt
+from inc_core.strategies.frontier.loss import Link
+from inc_core.strategies.frontier.neighbours import all_selections
+from inc_core.strategies.frontier.prior import make_model
+from inc_core.strategies.frontier.schemes import alternatives
+from inc_core.strategies.frontier.variables import Variables
+
+if TYPE_CHECKING:
+    from inc_core.tuning.trial import Trial
+
+__all__ = ["Effort", "Search"]
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+T = TypeVar("T")
+Asking: TypeAlias = Generator["Recipe | list[Recipe]", "Trial | list[Trial]", T]
+
+logger = logging.getLogger("inc_core.strategies")
+
+PROBE_SAMPLES = 200
+HUNTS = 3
+# side by side, by how much the goal is taken for tighter or looser: careful and daring ones in turn
+SHIFTS = (0.0, -0.1, 0.1, -0.2, 0.2, -0.3, 0.3)
+EXCESS = 0.6  # times the target: what a trial, or several, may lose more than expected unexplained
+EARLY_ERROR = 0.25  # relative, of the excess over the goal that an early stop reports
+BAD = 3.0  # times the allowed loss: other model-wide schemes are looked at
+MUCH_BETTER = 0.7  # of the default's divergence: such a scheme is worth a trial
+SCHEME_TRIALS = 2
+NOTHING_LEFT = 0.01
+WITHOUT_ANY = 10  # trials of the model's choice; then block by block
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far a search goes.
+
+    Attributes:
+        scale: Of the number of trials.
+        worth: Expected improvement, as a share of the best saving, below which it ends.
+        patience: Trials in a row without an improvement after which it ends.
+        at_first: Whether it ends at the first accepted trial.
+    """
+
+    scale: float
+    worth: float
+    patience: int
+    at_first: bool = False
+
+
+class Search:
+    """The state of one search.
+
+    Args:
+        space: What may be proposed.
+        context: Criterion, randomness, width and measurements.
+        effort: How far to go.
+        budget: Trials; by the number of groups if 0.
+    """
+
+    def __init__(
+        self, space: TuningSpace, context: StrategyContext, effort: Effort, budget: int
+    ) -> None:
+        self.space = space
+        self.context = context
+        self.effort = effort
+        self.link = Link(context.criterion)
+        self.variables = Variables.of(space, space.default())
+        size = max(2, len(self.variables.groups))
+        self.budget = budget or max(6, round(effort.scale * (3.3 * math.log2(size) - 5.0)))
+        self.everything = all_selections(self.variables.owner, len(self.variables.groups))
+        self.tried: set[bytes] = set()
+        self.best: Array | None = None
+        self.best_gain = 0.0
+        self.last_bad = math.inf
+        self.hunts = 0
+        self.excess = 0.0
+        self.misses = 0.0
+        self.residuals: list[float] = []
+
+    def run(self) -> Proposals:
+        """Yield proposals, receive trials, until nothing more is worth one."""
+        if not self.variables.columns:
+            yield self.space.all_float()
+            return
+        self.gains = Gains.measure(self.variables, self.context.measure)
+        first = self._first()
+        value = yield from self._measured(first)
+        if not self._done() and self.best is None and value > BAD * self.link.target:
+            first, value = yield from self._better_scheme(first, value)
+        if self._done() or self._nothing_left():
+            if not self.context.stop_at_first:
+                yield from self._other_modes()
+            return
+        sensitivity = self.context.measure.sensitivity()
+        self.model = make_model(self.variables, first, value, sensitivity)
+        if sensitivity is None:
+            self._hunt(first, value)
+        yield from self._explore()
+        if self.best is None:
+            yield from self._build_up()
+        if self.best is None:
+            yield self.space.all_float()
+
+    def _first(self) -> Array:
+        """Return the best choice of every group where it pays on this machine."""
+        first = self.variables.first
+        if len(self.gains.edges):
+            only = replace(self.gains, alone=np.where(first, self.gains.alone, -1.0))
+            paying = chain_selections(np.zeros(len(first)), only, np.zeros(1))[0]
+        else:
+            paying = first & (self.gains.alone > 0)
+        return paying if paying.any() else first
+
+    def _measured(self, selection: Array) -> Asking[float]:
+        """Try a selection; return its linked loss."""
+        (trial,) = yield from self._ask([selection])
+        self._note(selection, trial)
+        return self._value(trial)
+
+    def _ask(self, selections: list[Array]) -> Asking[list[Trial]]:
+        recipes = [self.variables.recipe(selection) for selection in selections]
+        self.tried.update(selection.tobytes() for selection in selections)
+        answer = yield recipes if self.context.width > 1 else recipes[0]
+        return answer if isinstance(answer, list) else [answer]
+
+    def _value(self, trial: Trial) -> float:
+        if trial.accuracy is None:
+            return self.link.worst
+        return self.link(self.context.criterion.loss(trial.accuracy))
+
+    def _note(self, selection: Array, trial: Trial) -> None:
+        gain = float(self.gains.of(selection[None])[0])
+        if trial.accepted and (self.best is None or gain > self.best_gain):
+            self.best, self.best_gain, self.misses = selection, gain, 0.0
+        elif self.best is not None:
+            # side by side, later ones of a batch know nothing of the earlier ones
+            self.misses += 2.5 / (1.5 + self.context.width)
+
+    def _done(self) -> bool:
+        return self.effort.at_first and self.best is not None
+
+    def _nothing_left(self) -> bool:
+        """Whether even the fastest selection is hardly faster than the best."""
+        if self.best is None:
+            return False
+        most = np.zeros(len(self.variables.groups))
+        np.maximum.at(most, self.variables.owner, self.gains.alone)
+        return float(most.sum()) <= self.best_gain * (1.0 + NOTHING_LEFT)
+
+    def _other_modes(self) -> Proposals:
+        """Try dynamic for static and the like everywhere: where time is left, speed is measured."""
+        kinds = dict.fromkeys(column.kind for column in self.variables.columns)
+        for kind in kinds:
+            same = np.array([column.kind == kind for column in self.variables.columns])
+            if same.any() and same.tobytes() not in self.tried:
+                yield from self._ask([same])
+
+    def _better_scheme(self, first: Array, value: float) -> Asking[tuple[Array, float]]:
+        """Look at other model-wide schemes; keep the one whose trial loses least."""
+        default = self._divergence(first)
+        own, tried = self.variables, 0
+        best = own
+        for other in alternatives(self.space):
+            if tried >= SCHEME_TRIALS or self.best is not None:
+                break
+            self.variables = other
+            found = self._divergence(first)
+            if default is not None and (found is None or found >= MUCH_BETTER * default):
+                continue
+            tried += 1
+            self.tried.clear()  # a selection is another recipe now
+            other_value = yield from self._measured(first)
+            if other_value < value:
+                best, value = other, other_value
+        self.variables = best
+        self.tried = {first.tobytes()}
+        return first, value
+
+    def _divergence(self, selection: Array) -> float | None:
+        return self.context.measure.divergence(self.variables.recipe(selection), PROBE_SAMPLES)
+
+    def _hunt(self, selection: Array, value: float) -> None:
+        self.hunts += 1
+        hunt(selection, value, self.model, self._divergence, self.link.target)
+
+    def _explore(self) -> Proposals:
+        """Try what is expected to improve most, learn, until it is not worth a trial."""
+        self.last_bad = math.inf
+        for spent in range(1, self.budget + 1):
+            batch = self._choose()
+            if not batch:
+                return
+            trials = yield from self._ask(batch)
+            for selection, trial in zip(batch, trials, strict=True):
+                self._learn(selection, trial)
+            if self._done() or self.misses >= self.effort.patience:
+                return
+            if self.best is None and spent >= WITHOUT_ANY:
+                return
+
+    def _learn(self, selection: Array, trial: Trial) -> None:
+        value, target = self._value(trial), self.link.target
+        noise = EARLY_ERROR * (value - target) if trial.status == "rejected_early" else 0.0
+        mean, variance = (float(part[0]) for part in self.model.predict(selection[None]))
+        deviation = math.sqrt(variance + self.model.own_variance(value) + noise**2)
+        self.residuals.append((value - mean) / deviation)
+        self._note(selection, trial)
+        self.excess = 0.0 if trial.accepted else 0.5 * self.excess + value - mean
+        if self.hunts < HUNTS and self._is_contradicted(value, mean):
+            self._hunt(selection, value)
+            self.last_bad, self.excess = value, 0.0
+        self.model.observe(selection, value, noise)
+
+    def _is_contradicted(self, value: float, mean: float) -> bool:
+        """Whether a loss, or a row of them, shows damage that the model does not know."""
+        target = self.link.target
+        if value > 1.2 * target and self.excess > EXCESS * target:
+            return True
+        if self.last_bad == math.inf:
+            return value > 1.5 * target and value - mean > 0.5 * target
+        return value > 1.5 * target and value > target + 0.4 * (self.last_bad - target)
+
+    def _doubt(self) -> float:
+        """Return how much more than expected recent trials deviated."""
+        recent = self.residuals[-5:]
+        if len(recent) < 2:
+            return 1.0
+        return float(np.clip(math.sqrt(np.mean(np.square(recent))), 1.0, 2.5))
+
+    def _choose(self) -> list[Array]:
+        """Return up to ``width`` selections; none if nothing is worth a trial."""
+        chosen: list[Array] = []
+        for place in range(self.context.width):
+            shift = SHIFTS[place % len(SHIFTS)] * self.link.target
+            found = self._best_candidate(shift)
+            if found is None:
+                break
+            chosen.append(found)
+            self.tried.add(found.tobytes())
+        return chosen
+
+    def _best_candidate(self, shift: float) -> Array | None:
+        candidates = self.everything
+        if candidates is None:
+            candidates = pool(self.model, self.gains, self.link.target, self.best)
+        candidates = candidates[[row.tobytes() not in self.tried for row in candidates]]
+        if not len(candidates):
+            return None
+        expected = self._expected(candidates, shift)
+        index = int(np.argmax(expected))
+        if expected[index] <= self.effort.worth * max(self.best_gain, 0.0) or expected[index] <= 0:
+            return None
+        if self.everything is not None:
+            return np.asarray(candidates[index])
+        polished = polish(candidates[index], self.model.means, self.gains)
+        if polished.tobytes() in self.tried:
+            return np.asarray(candidates[index])
+        better = self._expected(polished[None], shift)[0] >= expected[index]
+        return polished if better else np.asarray(candidates[index])
+
+    def _expected(self, candidates: Array, shift: float = 0.0) -> Array:
+        target = self.link.target + shift
+        probability = pass_probability(self.model, candidates, target, self._doubt())
+        return expected_improvement(candidates, self.gains, probability, self.best_gain)
+
+    def _build_up(self) -> Proposals:
+        """Find something that passes, if there is any."""
+        order = self._safest()
+        blocks = build_up(order, len(self.variables.columns), set(self.tried))
+        try:
+            selection = next(blocks)
+            while True:
+                (trial,) = yield from self._ask([selection])
+                self._note(selection, trial)
+                if self._done():
+                    return
+                selection = blocks.send(trial)
+        except StopIteration:
+            return  # the blocks are through
+
+    def _safest(self) -> Array:
+        """Return each group's column of least loss per saving, the safest group first."""
+        gains = np.maximum(self.gains.alone, 1e-9)
+        ratio = self.model.means / gains
+        order = np.argsort(ratio, kind="stable")
+        quantized = order[np.isin(order, np.flatnonzero(self.variables.is_quantized))]
+        _, at = np.unique(self.variables.owner[quantized], return_index=True)
+        return np.asarray(quantized[np.sort(at)])

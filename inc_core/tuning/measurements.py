@@ -1,0 +1,177 @@
+"""What a strategy may measure beside trials: each answer is journaled, cached, and so paid once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from inc_core.hookspecs.adaptor import LatencyTable
+from inc_core.quant.recipe import Recipe
+from inc_core.quant.space import TuningSpace
+from inc_core.quant.spec import OpConfig, OpKey
+from inc_core.tuning.latency import measure_latency
+from inc_core.tuning.probes import Probes
+from inc_core.tuning.trial_run import describe_error
+
+if TYPE_CHECKING:
+    from inc_core.tuning.job import TuningJob
+
+__all__ = ["JobMeasurements", "kinds", "sweep_samples"]
+
+logger = logging.getLogger("inc_core.tuning")
+
+# Per probe of the sweep: the ranks of ops hardly change with more samples, and with fewer than 16
+# they begin to (one sample then decides).
+MOST_SAMPLES = 64
+LEAST_SAMPLES = 16
+# The sweep may see as many samples as half an evaluation; beyond that every probe gets fewer.
+SWEEP_UNITS = 0.5
+
+
+class JobMeasurements:
+    """The ``Measurements`` of one search.
+
+    Args:
+        job: What is measured, where it is journaled and cached.
+        evaluated_samples: Samples of one evaluation, against which the sweep's cost is weighed; 0
+            if that is unknown.
+    """
+
+    def __init__(self, job: TuningJob, evaluated_samples: int = 0) -> None:
+        self._job = job
+        self._evaluated_samples = evaluated_samples
+        self._probes: Probes | None = None
+        self._known: dict[tuple[str, int], float] = {}
+        for fields in job.journal.of("measured"):
+            if fields["what"] == "divergence":
+                self._known[fields["fingerprint"], fields["samples"]] = _number(fields["value"])
+
+    def sensitivity(self) -> Mapping[OpKey, Mapping[OpConfig, float]] | None:
+        """Return the divergence of each op (with its group) alone in each kind of config."""
+        space = self._job.space
+        probes = list(_probes(space))
+        samples = sweep_samples(len(probes), self._evaluated_samples)
+        found: dict[OpKey, dict[OpConfig, float]] = {}
+        for number, (ops, recipe) in enumerate(probes, 1):
+            value = self.divergence(recipe, samples)
+            if value is None:
+                return None
+            for op in ops:
+                found.setdefault(op, {})[recipe.ops[op]] = value
+            if number % 20 == 0:
+                self._job.say(f"sensitivity: {number} of {len(probes)} probes")
+        return found
+
+    def latency(self) -> LatencyTable | None:
+        """Return the adaptor's table, measured once per run."""
+        job = self._job
+        return measure_latency(
+            job.adaptor,
+            job.model,
+            job.space.capabilities,
+            job.sample,
+            journal=job.journal,
+            cache=job.cache,
+        )
+
+    def work(self) -> Mapping[OpKey, float]:
+        """Return the float seconds of each op if they are known; else nothing is."""
+        table = self.latency()
+        if table is None:
+            return {}
+        floats = {op: self._job.space.fallback(op) for op in self._job.space.ops}
+        known = {op: table.seconds.get(op, {}).get(config) for op, config in floats.items()}
+        return {op: seconds for op, seconds in known.items() if seconds is not None}
+
+    def divergence(self, recipe: Recipe, samples: int) -> float | None:
+        """Return how far the outputs of a recipe are from the float ones; ``inf`` if it fails."""
+        key = (recipe.fingerprint, samples)
+        if key not in self._known:
+            value = self._measured(recipe, samples)
+            if value is None:
+                return None
+            self._known[key] = value
+            self._job.journal.append(
+                "measured",
+                what="divergence",
+                fingerprint=key[0],
+                samples=samples,
+                value=_plain(value),
+            )
+        return self._known[key]
+
+    def _measured(self, recipe: Recipe, samples: int) -> float | None:
+        job = self._job
+        if job.probe_inputs is None:
+            return None
+        if self._probes is None:
+            self._probes = Probes(
+                job.adaptor, job.model, job.probe_inputs, job.cache, job.content_key
+            )
+        probes = self._probes
+        if probes.samples == 0:
+            return None
+        key = {
+            **job.content_key,
+            "inputs": probes.identity,
+            "recipe": recipe.fingerprint,
+            "samples": min(samples, probes.samples),
+        }
+        # without a key of its own an entry would be found by problems that are not this one
+        known = job.cache.get_json("divergence", key) if job.content_key else None
+        if known is not None:
+            return _number(known["value"])
+        value = self._measure(probes, recipe, samples)
+        if job.content_key:
+            job.cache.put_json("divergence", key, {"value": _plain(value)})
+        return value
+
+    def _measure(self, probes: Probes, recipe: Recipe, samples: int) -> float:
+        try:
+            model, _ = self._job.builder.build(recipe)
+            return probes.divergence(model, samples)
+        except Exception as error:  # noqa: BLE001 - as in a trial: what breaks is the outcome
+            logger.warning("a recipe could not be probed: %s", describe_error(error))
+            return math.inf
+
+
+def sweep_samples(probes: int, evaluated_samples: int) -> int:
+    """Return the samples of one probe of a sweep, so that the sweep stays a part of an evaluation."""
+    if not evaluated_samples or not probes:
+        return MOST_SAMPLES
+    affordable = int(SWEEP_UNITS * evaluated_samples / probes)
+    return max(LEAST_SAMPLES, min(MOST_SAMPLES, affordable))
+
+
+def kinds(space: TuningSpace, op: OpKey) -> tuple[OpConfig, ...]:
+    """Return the best quantized config of each mode and precision that an op offers."""
+    first: dict[tuple[str, ...], OpConfig] = {}
+    for config in space.options(op):
+        if config.is_quantized:
+            activation = "" if config.activation is None else config.activation.dtype
+            first.setdefault((config.mode, config.precision, activation), config)
+    return tuple(first.values())
+
+
+def _probes(space: TuningSpace) -> Iterator[tuple[tuple[OpKey, ...], Recipe]]:
+    """Yield, for each group and kind, the ops and the recipe in which they alone are quantized."""
+    base = space.all_float()
+    done: set[OpKey] = set()
+    for op in space.ops:
+        if op in done:
+            continue
+        group = space.group(op)
+        done.update(group)
+        for config in kinds(space, op):
+            ops = tuple(other for other in group if config in space.options(other))
+            yield ops, base.with_ops(dict.fromkeys(ops, config))
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity
+
+
+def _number(value: Any) -> float:
+    return math.inf if value is None else float(value)

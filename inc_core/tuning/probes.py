@@ -1,0 +1,125 @@
+"""The few samples on which outputs are compared, and what the float model gives for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from inc_core.data.batches import batch_length, slice_batch
+from inc_core.errors import DataError
+from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.tuning.cache import Cache
+from inc_core.tuning.divergence import Array, as_outputs, output_divergence
+
+__all__ = ["SAMPLES", "Probes", "digest_of"]
+
+# Divergence is continuous: on 128 samples its noise is far below that of accuracy on as many, and
+# their inputs (77 MB at ImageNet's size) may be kept.
+SAMPLES = 128
+# Small steps, so that a probe of 64 samples runs 64 and not a whole batch of more.
+CHUNK = 16
+
+
+class Probes:
+    """Inputs of up to ``SAMPLES`` samples and the float outputs for them, each made once.
+
+    Args:
+        adaptor: What predicts.
+        model: The float model.
+        batches: Gives batches of inputs, afresh on each call.
+        cache: Where float outputs are kept.
+        key: What they depend on beside the inputs.
+    """
+
+    def __init__(
+        self,
+        adaptor: Adaptor,
+        model: Any,
+        batches: Callable[[], Iterable[Any]],
+        cache: Cache,
+        key: Mapping[str, Any],
+    ) -> None:
+        self._adaptor = adaptor
+        self._inputs = _read(adaptor, model, batches)
+        self.identity = digest_of(self._inputs)
+        self._reference = self._float_outputs(model, cache, {**key, "inputs": self.identity})
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return sum(batch_length(inputs) for inputs in self._inputs)
+
+    def divergence(self, model: Any, samples: int) -> float:
+        """Return how far a model's outputs are from the float ones on the first samples."""
+        total, left = 0.0, samples
+        for inputs, reference in zip(self._inputs, self._reference, strict=True):
+            used = min(left, batch_length(inputs))
+            outputs = as_outputs(self._adaptor.predict(model, inputs))
+            total += used * output_divergence(_head(reference, used), _head(outputs, used))
+            left -= used
+            if left <= 0:
+                break
+        return total / max(1, samples - max(left, 0))
+
+    def _float_outputs(self, model: Any, cache: Cache, key: Mapping[str, Any]) -> list[list[Array]]:
+        known = cache.get_arrays("float_outputs", key)
+        count = len(self._inputs)
+        if known is not None and count and len(known) % count == 0:
+            width = len(known) // count
+            return [known[i * width : (i + 1) * width] for i in range(count)]
+        made = [as_outputs(self._adaptor.predict(model, inputs)) for inputs in self._inputs]
+        if all(array.dtype.kind in "fiub" for arrays in made for array in arrays):
+            cache.put_arrays("float_outputs", key, [a for arrays in made for a in arrays])
+        return made
+
+
+def _read(adaptor: Adaptor, model: Any, batches: Callable[[], Iterable[Any]]) -> list[Any]:
+    """Return inputs in chunks; in whole batches where the model's batch size is fixed."""
+    found: list[Any] = []
+    left = SAMPLES
+    for inputs in batches():
+        found.append(inputs)
+        left -= batch_length(inputs)
+        if left <= 0:
+            break
+    if all(batch_length(inputs) <= CHUNK for inputs in found):
+        return found
+    try:
+        adaptor.predict(model, slice_batch(found[0], 0, 1))
+    except DataError:  # the model takes whole batches alone
+        return found
+    chunks = [chunk for inputs in found for chunk in _chunks(inputs)]
+    return chunks[: -(-SAMPLES // CHUNK)]
+
+
+def _chunks(inputs: Any) -> list[Any]:
+    length = batch_length(inputs)
+    return [slice_batch(inputs, i, min(i + CHUNK, length)) for i in range(0, length, CHUNK)]
+
+
+def _head(outputs: list[Array], samples: int) -> list[Array]:
+    return [array[:samples] if array.ndim else array for array in outputs]
+
+
+def digest_of(inputs: Any) -> str:
+    """Return a hex digest of any nest of arrays."""
+    digest = hashlib.sha256()
+    _feed(digest, inputs)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    if isinstance(value, Mapping):
+        for name in value:
+            digest.update(str(name).encode())
+            _feed(digest, value[name])
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _feed(digest, item)
+    else:
+        array = np.ascontiguousarray(value)
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())

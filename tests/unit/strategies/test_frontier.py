@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import builtins
+
+import pytest
+
+from inc_core.errors import StrategyError
+from inc_core.quant.space import TuningSpace
+from inc_core.quant.spec import FP32, OpCapability, OpConfig, OpKey, TensorSpec
+from inc_core.strategies.frontier import FrontierStrategy
+from inc_core.testing.simulator import make_problem, run_strategy
+from inc_core.testing.strategy_suite import BASELINE, StrategySuite, drive, sample_space
+
+INT8 = OpConfig("static", TensorSpec("uint8", "asym"), TensorSpec("int8"))
+
+
+class TestFrontier(StrategySuite):
+    def make_strategy(self) -> FrontierStrategy:
+        return FrontierStrategy()
+
+
+class TestFrontierFirst(StrategySuite):
+    def make_strategy(self) -> FrontierStrategy:
+        return FrontierStrategy(effort="first")
+
+
+def test_unknown_effort_is_named():
+    with pytest.raises(StrategyError, match="effort: 'most' is unknown; choose one of first"):
+        FrontierStrategy("most")
+
+
+def test_negative_budget_is_refused():
+    with pytest.raises(StrategyError, match="budget: -1 is negative"):
+        FrontierStrategy(budget=-1)
+
+
+def test_effort_first_ends_with_the_first_accepted_trial():
+    run = run_strategy(FrontierStrategy("first"), make_problem("diffuse", 50, 1))
+    assert [trial.accepted for trial in run.trials].index(True) == len(run.trials) - 1
+
+
+def test_balanced_goes_on_although_the_first_is_asked_for():
+    run = run_strategy(FrontierStrategy(), make_problem("diffuse", 50, 1), stop_at_first=True)
+    assert run.share > run.first_share
+    assert not run.trials[-1].accepted or sum(trial.accepted for trial in run.trials) > 1
+
+
+def test_budget_bounds_the_trials():
+    run = run_strategy(FrontierStrategy("max", budget=5), make_problem("diffuse", 50, 1))
+    assert len(run.trials) <= 1 + 5
+
+
+def test_op_that_is_slower_in_integers_stays_float():
+    problem = make_problem("benign", 30, 0)
+    slow = problem.seconds.copy()
+    slow[7, 0] = 2 * slow[7, 1]
+    problem = type(problem)(**{**fields_of(problem), "seconds": slow})
+    run = run_strategy(FrontierStrategy(), problem)
+    assert not run.trials[0].recipe.ops[OpKey("op7", "Conv")].is_quantized
+
+
+def fields_of(problem):
+    return {name: getattr(problem, name) for name in problem.__dataclass_fields__}
+
+
+def test_only_one_group_can_be_quantized_and_it_is_found():
+    ops = [OpKey(f"op{i}", "Conv") for i in range(23)]
+    space = TuningSpace(tuple(OpCapability(op, (INT8, FP32)) for op in ops))
+
+    def outcome(recipe):
+        return BASELINE if set(recipe.quantized_ops) <= {ops[17]} else 0.1
+
+    trials = drive(FrontierStrategy(), space, outcome)
+    assert trials[-1].accepted
+    assert trials[-1].recipe.quantized_ops == (ops[17],)
+
+
+def test_float_is_the_answer_where_nothing_else_is():
+    trials = drive(
+        FrontierStrategy(), sample_space(), lambda r: 0.1 if r.quantized_ops else BASELINE
+    )
+    assert trials[-1].accepted
+    assert trials[-1].recipe == sample_space().all_float()
+
+
+def test_better_option_set_is_tried_where_the_default_is_far_off():
+    def outcome(recipe):
+        return BASELINE if recipe.options else 0.1
+
+    trials = drive(FrontierStrategy(), sample_space(), outcome)
+    assert len(trials) == 2
+    assert trials[-1].recipe.options == ("cross_layer_equalization",)
+
+
+def test_failing_evaluations_need_not_tell_more_than_the_direction():
+    """Early stopping only changes what is paid."""
+    problem = make_problem("few", 60, 3)
+    full = run_strategy(FrontierStrategy(), problem, early_stop=False)
+    early = run_strategy(FrontierStrategy(), problem, early_stop=True)
+    assert early.accepted and full.accepted
+    assert early.units < full.units
+
+
+def test_without_scipy_greedy_has_to_do(monkeypatch, caplog):
+    real = builtins.__import__
+
+    def without(name, *arguments, **options):
+        if name.startswith("scipy"):
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    caplog.set_level("INFO", logger="inc_core.strategies")
+    run = run_strategy(FrontierStrategy(), make_problem("boundary", 30, 2))
+    assert run.share > 0.7
+    assert "scipy is not installed" in caplog.text
+
+
+@pytest.mark.parametrize("sensitivity", ["none", "probes"])
+def test_other_sources_of_sensitivity_serve_as_well(sensitivity):
+    from inc_core.testing.simulator import Constants
+
+    problem = make_problem("few", 40, 1, constants=Constants(sensitivity=sensitivity))
+    run = run_strategy(FrontierStrategy(), problem)
+    assert run.share > 0.9
+
+
+def test_width_does_not_change_what_is_told_in_which_order():
+    problem = make_problem("hard", 40, 1)
+    one, other = (run_strategy(FrontierStrategy(), problem, width=4) for _ in range(2))
+    assert [t.recipe.fingerprint for t in one.trials] == [
+        t.recipe.fingerprint for t in other.trials
+    ]
