@@ -131,13 +131,14 @@ def write_model(
         The path of the graph file.
     """
     path = target / name
-    if folder is None and proto.ByteSize() < INLINE_LIMIT_BYTES:
+    external = any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
+    if not external and proto.ByteSize() < INLINE_LIMIT_BYTES:
         path.write_bytes(proto.SerializeToString())
         return path
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    if folder is not None:
-        onnx.load_external_data_for_model(copy, str(folder))
+    if external:
+        onnx.load_external_data_for_model(copy, str(folder or ""))
     onnx.save_model(
         copy, str(path), save_as_external_data=True, location=name + ".data", size_threshold=1024
     )
