@@ -148,7 +148,7 @@ def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace
         *quantization.optype_wise.values(),
         *quantization.op_wise.values(),
     )
-    return narrow(
+    space = narrow(
         with_observers(opened.capabilities, stated, plugins.names("observer")),
         approach=quantization.approach,
         model_wise=quantization.model_wise,
@@ -158,6 +158,13 @@ def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace
         sizes=quantization.calibration.sampling_sizes,
         option_sets=_option_sets(opened, quantization.recipes),
     )
+    modes = {c.mode for op in opened.capabilities for c in op.configs if c.is_quantized}
+    if modes and not space.ops and not any(decision.by == "user" for decision in space.decisions):
+        raise ConfigError(
+            f"quantization.approach: {quantization.approach} leaves nothing to quantize; for this "
+            f"model {opened.framework!r} offers {' and '.join(sorted(modes))}. Change the approach."
+        )
+    return space
 
 
 def _option_sets(opened: OpenedModel, recipes: Mapping[str, bool]) -> tuple[tuple[str, ...], ...]:
