@@ -55,12 +55,6 @@ class Calibration:
         other._ranges = self._ranges
         return other
 
-    def fresh(self) -> Calibration:
-        """Return the same ranges with nothing asked for yet; what was computed is shared."""
-        view = Calibration(self._statistics, self.samples, self._rules)
-        view._ranges = self._ranges
-        return view
-
     @property
     def used(self) -> Mapping[str, QParams]:
         """Everything that was asked for, by tensor and spec; saved with the model."""

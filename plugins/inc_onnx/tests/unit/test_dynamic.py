@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
@@ -99,10 +100,15 @@ def test_fused_attention_projects_in_integers(net, workbench, rows, snr_db):
     x = build.input("x", ["batch", 7, 32])
     weight = build.matrix(32, 96)
     bias = build.constant(build.rng.normal(size=96).astype(np.float32) * np.float32(0.1))
-    names = (x, weight, bias)
-    y = build.op("Attention", *names, domain="com.microsoft", num_heads=4)
+    y = build.op("Tanh", x)
     build.output(y, ["batch", 7, 32])
-    bench = workbench(approach="dynamic").load(build.proto())
+    proto = build.proto()
+    attention = helper.make_node(
+        "Attention", [x, weight, bias], [y], "attention", domain="com.microsoft", num_heads=4
+    )
+    proto.graph.node[0].CopyFrom(attention)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    bench = workbench(approach="dynamic").load(proto)
     quantized = quantize(bench)
     assert "QAttention" in bench.executed_types(quantized)
     expected = bench.adaptor.predict(bench.model, rows)

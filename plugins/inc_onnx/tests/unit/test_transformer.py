@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 from inc_onnx.executed import optimized_graph
 from inc_onnx.graph import Graph
 from inc_onnx.model import OnnxModel
+from inc_onnx.shapes import with_shapes
 from inc_onnx.transformer import fuse
 
 WIDTH = 16
 
 
 def fused(proto):
-    graph = Graph(proto)
+    graph = Graph(with_shapes(copy.deepcopy(proto)))
     changed = fuse(graph)
     return OnnxModel(graph.proto(), threads=1), changed
 
