@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(GOALS), choices=list(GOALS))
     parser.add_argument("--trials", type=int, default=10)
     arguments = parser.parse_args()
-    timing.print_heading("onnx_trial_cost", "onnxruntime", "onnx", "numpy", "inc-core", "inc-onnx")
+    packages = ("onnxruntime", "onnx", "numpy", "inc-core", "inc-onnx")
+    timing.print_heading("onnx_trial_cost", *packages, clock="wall time")
     for name in arguments.models:
         if name == "resnet8":
             source: Any = str(assets.model_path(name))

@@ -149,3 +149,33 @@ def test_bias_before_a_normalization_stays_an_addition(net):
     build.output(one_op(build)(y), ["batch", 5, WIDTH])
     _, changed = fused(build.proto())
     assert not changed
+
+
+def masked_softmax(build, mask_shape, hidden=-np.inf, keep=False, follow="Softmax"):
+    x = build.input("x", ["batch", 5, WIDTH])
+    mask = build.constant(build.rng.random(mask_shape) < 0.3)
+    values = [build.constant(np.float32(hidden)), x]
+    y = build.op("Where", mask, *(values[::-1] if keep else values), name="masking")
+    build.output(build.op(follow, y), ["batch", 5, WIDTH])
+    return build.proto()
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["mask keeps", "mask hides"])
+@pytest.mark.parametrize("hidden", [-np.inf, np.finfo(np.float32).min])
+def test_mask_of_attention_is_added(net, hidden, keep):
+    proto = masked_softmax(net(), (5, WIDTH), hidden, keep)
+    model, changed = fused(proto)
+    assert changed
+    assert types(model) == ["Where", "Add", "Softmax"]
+    assert model.proto.graph.node[1].name == "masking"
+    assert_same_function(proto, model)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"hidden": -1e4}, {"follow": "Tanh"}, {"mask_shape": (2, 5, WIDTH)}],
+    ids=["a number that scores can reach", "no softmax", "a mask as large as the scores"],
+)
+def test_other_choices_stay(net, options):
+    _, changed = fused(masked_softmax(net(), **{"mask_shape": (5, WIDTH), **options}))
+    assert not changed
