@@ -84,12 +84,14 @@ def float_contender(name: str, path: Path) -> Contender:
     return session_contender(name, path)
 
 
-def session_contender(name: str, path: Path) -> Contender:
-    """Run a model file in a session of one thread."""
+def session_contender(name: str, path: Path, disabled: Sequence[str] = ()) -> Contender:
+    """Run a model file in a session of one thread, without the optimizers named in ``disabled``."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled)
+    )
     return Contender(name, lambda feed: session.run(None, dict(feed)))
 
 

@@ -33,6 +33,8 @@ from contenders import Contender, Feed
 GOALS = {"resnet50": 1.0, "mobilenetv2": 1.05, "bert": 1.15}
 # with an open batch the runtime misses half of its own fusions, to its advantage; no goal was set
 OPEN_BATCH = "bert_open_batch"
+# no rival, as no setting of the tool: shows how much of the gain is this one fusion avoided
+BY_HAND = "(ORT dynamic, SkipLayerNormFusion off)"
 
 
 def main() -> None:
@@ -94,6 +96,7 @@ def measure_bert(layers: int, rounds: int, *, batch: int) -> None:
         variants = [
             contenders.float_contender("ORT float", path),
             contenders.session_contender("ORT dynamic", dynamic),
+            contenders.session_contender(BY_HAND, dynamic, ["SkipLayerNormFusion"]),
         ]
         only_products = {
             "op_types_to_quantize": ["MatMul", "Gemm"],
