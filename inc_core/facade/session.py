@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from inc_core import common
@@ -16,9 +17,9 @@ from inc_core.data.build import build_dataloader
 from inc_core.errors import ConfigError
 from inc_core.facade.calibration import make_calibrator
 from inc_core.facade.parts import Parts
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, FloatRewrites
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, ChannelScaling, FloatRewrites
 from inc_core.plugin import Plugins
-from inc_core.quant.calibrator import Calibrator
+from inc_core.quant.calibrator import Calibrator, ScaledCalibrator
 from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
@@ -82,8 +83,29 @@ class Session:
     evaluator: Evaluator | None
 
     def calibrate(self, model: Any, options: tuple[str, ...]) -> Calibrator:
-        """Return the calibrator of a (rewritten) float model over the calibration data."""
+        """Return the calibrator of a (rewritten) float model over the calibration data.
+
+        Where the adaptor knows how a rewrite scales channels, the plain model's pass serves it too.
+        """
+        adaptor = self.opened.adaptor
+        if options and () in self.space.option_sets and isinstance(adaptor, ChannelScaling):
+            return ScaledCalibrator(self._plain_calibrator, adaptor.channel_factors(model))
+        if not options:
+            return self._plain_calibrator
         return self.calibrate_over(model, options, self._calib_inputs, self.space.calib_samples)
+
+    @cached_property
+    def _plain_calibrator(self) -> Calibrator:
+        """The plain model's, with statistics per channel if rewritten models will need them."""
+        scales = isinstance(self.opened.adaptor, ChannelScaling)
+        channels = scales and any(self.space.option_sets)
+        return self.calibrate_over(
+            self.opened.model,
+            (),
+            self._calib_inputs,
+            self.space.calib_samples,
+            needs_channels=channels,
+        )
 
     def calibrate_over(
         self,
@@ -91,13 +113,15 @@ class Session:
         options: tuple[str, ...],
         batches: Callable[[], Iterable[Any]],
         sizes: Sequence[int],
+        *,
+        needs_channels: bool = False,
     ) -> Calibrator:
         """Return the calibrator of a float model over any batches of inputs."""
         return make_calibrator(
             self.opened.adaptor,
             model,
-            options,
             space=self.space,
+            needs_channels=needs_channels or "bias_correction" in options,
             batches=batches,
             sizes=sizes,
             plugins=self.plugins,

@@ -31,7 +31,7 @@ def equalize(model: ToyModel) -> ToyModel:
     pairs = [EqualizedPair(f"{a}/weight", f"{a}/bias", f"{b}/weight") for a, b in names]
     linears = [node for node in model.nodes if node.type == "Linear"]
     arrays = {f"{n.name}/{part}": array for n in linears for part, array in n.arrays.items()}
-    arrays |= equalize_layers(arrays, pairs)
+    arrays |= equalize_layers(arrays, pairs).arrays
     return model.with_nodes(
         replace(node, arrays={part: arrays[f"{node.name}/{part}"] for part in node.arrays})
         for node in linears
