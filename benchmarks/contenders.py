@@ -57,10 +57,13 @@ def adaptor_quantize(
     model: Any,
     batches: Sequence[Feed],
     algorithms: Collection[str] = ("minmax",),
+    *,
+    channels: bool = False,
 ) -> Any:
     """Run the default recipe of an adaptor: the first config of every op.
 
-    ``algorithms`` are the range rules that the one calibration pass must be able to serve.
+    ``algorithms`` are the range rules that the one calibration pass must be able to serve;
+    ``channels`` asks for statistics per channel too, which rewritten models need.
     """
     capabilities = adaptor.capabilities(model)
     samples = sum(_length(batch) for batch in batches)
@@ -75,6 +78,7 @@ def adaptor_quantize(
         tuple(keys),
         [samples],
         algorithms,
+        tuple(keys) if channels else (),
     )
     return adaptor.quantize(model, recipe, calibrator.calibration(samples))
 
