@@ -57,10 +57,13 @@ def adaptor_quantize(
     model: Any,
     batches: Sequence[Feed],
     algorithms: Collection[str] = ("minmax",),
+    *,
+    channels: bool = False,
 ) -> Any:
     """Run the default recipe of an adaptor: the first config of every op.
 
-    ``algorithms`` are the range rules that the one calibration pass must be able to serve.
+    ``algorithms`` are the range rules that the one calibration pass must be able to serve;
+    ``channels`` asks for statistics per channel too, which rewritten models need.
     """
     capabilities = adaptor.capabilities(model)
     samples = sum(_length(batch) for batch in batches)
@@ -75,6 +78,7 @@ def adaptor_quantize(
         tuple(keys),
         [samples],
         algorithms,
+        tuple(keys) if channels else (),
     )
     return adaptor.quantize(model, recipe, calibrator.calibration(samples))
 
@@ -84,12 +88,14 @@ def float_contender(name: str, path: Path) -> Contender:
     return session_contender(name, path)
 
 
-def session_contender(name: str, path: Path) -> Contender:
-    """Run a model file in a session of one thread."""
+def session_contender(name: str, path: Path, disabled: Sequence[str] = ()) -> Contender:
+    """Run a model file in a session of one thread, without the optimizers named in ``disabled``."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled)
+    )
     return Contender(name, lambda feed: session.run(None, dict(feed)))
 
 

@@ -188,8 +188,9 @@ def bert(
 ) -> onnx.ModelProto:
     """Build a BERT encoder with a classifier over two classes.
 
-    Inputs are int64 ``input_ids`` and ``attention_mask`` of shape ``(batch, sequence)``, both fixed
-    as in an export with example inputs; the output is float32 ``(batch, 2)``.
+    Inputs are int64 ``input_ids`` and ``attention_mask`` of shape ``(batch, sequence)``, fixed as in
+    an export with example inputs; the output is float32 ``(batch, 2)``. A ``batch`` of 0 stays open, as
+    with ``dynamic_axes``: the targets of every ``Reshape`` are then computed from shapes.
     """
     b = _Bert(batch, sequence, hidden, heads, seed)
     mask = b.mask()
@@ -200,12 +201,12 @@ def bert(
     x = b.op("Gather", [x, first], "/pooler", axis=1)
     x = b.op("Tanh", [b.gemm(x, hidden, hidden, "/pooler/dense")], "/pooler/activation")
     x = b.gemm(x, hidden, 2, "/classifier")
-    shape = [batch, sequence]
+    shape = [batch or "batch", sequence]
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, shape)
         for name in ("input_ids", "attention_mask")
     ]
-    return b.model(inputs, x, [batch, 2])
+    return b.model(inputs, x, [batch or "batch", 2])
 
 
 def bert_inputs(batch: int, rng: np.random.Generator, sequence: int = 128) -> dict[str, Any]:
@@ -217,10 +218,9 @@ def bert_inputs(batch: int, rng: np.random.Generator, sequence: int = 128) -> di
 class _Bert(Builder):
     def __init__(self, batch: int, sequence: int, hidden: int, heads: int, seed: int) -> None:
         super().__init__(seed)
-        self.hidden, self.sequence, depth = hidden, sequence, hidden // heads
-        self.split = self.weight("split", np.array([batch, sequence, heads, depth], np.int64))
-        self.join = self.weight("join", np.array([batch, sequence, hidden], np.int64))
-        self.root = self.weight("root", np.array(depth**0.5, np.float32))
+        self.batch, self.hidden, self.sequence = batch, hidden, sequence
+        self.heads, self.depth = heads, hidden // heads
+        self.root = self.weight("root", np.array(self.depth**0.5, np.float32))
 
     def mask(self) -> str:
         """0 for real tokens, the smallest float for padding, ``(batch, 1, 1, sequence)``."""
@@ -253,25 +253,37 @@ class _Bert(Builder):
 
     def attention(self, x: str, mask: str, scope: str) -> str:
         q, k, v = (
-            self.op(
-                "Transpose",
-                [
-                    self.op(
-                        "Reshape",
-                        [self.linear(x, self.hidden, self.hidden, f"{scope}/{part}"), self.split],
-                        scope,
-                    )
-                ],
-                scope,
-                perm=[0, 2, 3, 1] if part == "key" else [0, 2, 1, 3],
+            self.heads_of(self.linear(x, self.hidden, self.hidden, f"{scope}/{part}"), scope, perm)
+            for part, perm in (
+                ("query", [0, 2, 1, 3]),
+                ("key", [0, 2, 3, 1]),
+                ("value", [0, 2, 1, 3]),
             )
-            for part in ("query", "key", "value")
         )
         scores = self.op("Div", [self.op("MatMul", [q, k], scope), self.root], scope)
         scores = self.op("Softmax", [self.op("Add", [scores, mask], scope)], scope, axis=-1)
         context = self.op("MatMul", [scores, v], scope)
         context = self.op("Transpose", [context], scope, perm=[0, 2, 1, 3])
-        return self.op("Reshape", [context, self.join], scope)
+        return self.op("Reshape", [context, self.target(context, scope, self.hidden)], scope)
+
+    def heads_of(self, x: str, scope: str, perm: list[int]) -> str:
+        """Split the last dimension into heads and transpose."""
+        target = self.target(x, scope, self.heads, self.depth)
+        return self.op("Transpose", [self.op("Reshape", [x, target], scope)], scope, perm=perm)
+
+    def target(self, x: str, scope: str, *tail: int) -> str:
+        """Return the target of a ``Reshape`` to ``(batch, sequence, *tail)``."""
+        name = f"{scope}/target_{len(self.weights)}"
+        if self.batch:
+            return self.weight(name, np.array([self.batch, self.sequence, *tail], np.int64))
+        shape, parts = self.op("Shape", [x], scope), []
+        for place in (0, 1):
+            index = self.weight(f"{name}_index_{place}", np.array(place, np.int64))
+            axes = self.weight(f"{name}_axes_{place}", np.array([0], np.int64))
+            one = self.op("Gather", [shape, index], scope, axis=0)
+            parts.append(self.op("Unsqueeze", [one, axes], scope))
+        parts.append(self.weight(name, np.array(tail, np.int64)))
+        return self.op("Concat", parts, scope, axis=0)
 
     def linear(self, x: str, cin: int, cout: int, scope: str) -> str:
         name = scope.strip("/").replace("/", ".")

@@ -5,7 +5,8 @@ the settings that were fastest for each kind of model. Models have random, disti
 (``models.py``), so this says nothing of accuracy; the last column only shows that outputs are
 alike (99.9: equal).
 
-Options: ``--models resnet50 mobilenetv2 bert``, ``--quick`` (fewer rounds, BERT with 4 layers).
+Options: ``--models resnet50 mobilenetv2 bert bert_open_batch``, ``--quick`` (fewer rounds, BERT with
+4 layers).
 """
 
 from __future__ import annotations
@@ -30,19 +31,23 @@ import timing
 from contenders import Contender, Feed
 
 GOALS = {"resnet50": 1.0, "mobilenetv2": 1.05, "bert": 1.15}
+# with an open batch the runtime misses half of its own fusions, to its advantage; no goal was set
+OPEN_BATCH = "bert_open_batch"
+# no rival, as no setting of the tool: shows how much of the gain is this one fusion avoided
+BY_HAND = "(ORT dynamic, SkipLayerNormFusion off)"
 
 
 def main() -> None:
+    names = [*GOALS, OPEN_BATCH]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=list(GOALS), choices=list(GOALS))
+    parser.add_argument("--models", nargs="+", default=names, choices=names)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller BERT")
     arguments = parser.parse_args()
     timing.print_heading("onnx_speed", "onnxruntime", "onnx", "numpy", "inc-onnx")
     rounds = 5 if arguments.quick else 11
     for name in arguments.models:
-        if name == "bert":
-            layers = 4 if arguments.quick else 12
-            measure_bert(layers, rounds)
+        if name in ("bert", OPEN_BATCH):
+            measure_bert(4 if arguments.quick else 12, rounds, batch=int(name == "bert"))
         else:
             build = {"resnet50": models.resnet50, "mobilenetv2": models.mobilenetv2}[name]
             batch_sizes = (1, 32) if name == "resnet50" else (1,)
@@ -79,9 +84,9 @@ def measure_cnn(name: str, proto: onnx.ModelProto, batch_sizes: Sequence[int], r
             report(f"{name}, batch {batch}", variants, images(batch), GOALS[name], rounds)
 
 
-def measure_bert(layers: int, rounds: int) -> None:
+def measure_bert(layers: int, rounds: int, *, batch: int) -> None:
     rng = np.random.default_rng(1)
-    proto = models.bert(layers)
+    proto = models.bert(layers, batch=batch)
     calibration = [models.bert_inputs(1, rng) for _ in range(4)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -91,6 +96,7 @@ def measure_bert(layers: int, rounds: int) -> None:
         variants = [
             contenders.float_contender("ORT float", path),
             contenders.session_contender("ORT dynamic", dynamic),
+            contenders.session_contender(BY_HAND, dynamic, ["SkipLayerNormFusion"]),
         ]
         only_products = {
             "op_types_to_quantize": ["MatMul", "Gemm"],
@@ -105,9 +111,8 @@ def measure_bert(layers: int, rounds: int) -> None:
                 contenders.inc(f"inc {approach}", proto, calibration, approach=approach)
             )
         feed = models.bert_inputs(1, rng)
-        report(
-            f"bert, {layers} layers, sequence 128, batch 1", variants, feed, GOALS["bert"], rounds
-        )
+        title = f"bert, {layers} layers, sequence 128, batch 1{'' if batch else ' (left open)'}"
+        report(title, variants, feed, GOALS["bert"] if batch else None, rounds)
 
 
 def ort_variant(
@@ -123,7 +128,9 @@ def ort_variant(
     return contenders.session_contender(name, target)
 
 
-def report(title: str, variants: Sequence[Contender], feed: Feed, goal: float, rounds: int) -> None:
+def report(
+    title: str, variants: Sequence[Contender], feed: Feed, goal: float | None, rounds: int
+) -> None:
     outputs = {variant.name: variant.run(feed)[0] for variant in variants}
     calls: Mapping[str, Callable[[], object]] = {
         variant.name: (lambda variant=variant: variant.run(feed)) for variant in variants
@@ -138,8 +145,10 @@ def report(title: str, variants: Sequence[Contender], feed: Feed, goal: float, r
     rival = max((n for n in times if n.startswith("ORT ")), key=lambda n: times[n].ratio)
     ours = max((n for n in times if n.startswith("inc ")), key=lambda n: times[n].ratio)
     ratio = timing.faster_by(times[ours], times[rival])
-    verdict = "met" if ratio >= goal else "MISSED"
-    print(f"  {ours!r} is {ratio:.2f} times as fast as {rival!r}; goal {goal:.2f}: {verdict}")
+    line = f"  {ours!r} is {ratio:.2f} times as fast as {rival!r}"
+    if goal is not None:
+        line += f"; goal {goal:.2f}: {'met' if ratio >= goal else 'MISSED'}"
+    print(line)
 
 
 def snr_db(reference: np.ndarray, output: np.ndarray) -> float:

@@ -90,10 +90,10 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
         print("  " + "  ".join(cells).rstrip(), flush=True)
 
 
-def print_heading(title: str, *packages: str) -> None:
+def print_heading(title: str, *packages: str, clock: str = "1 thread, process CPU time") -> None:
     """Print what was run, when, on which machine and with which versions."""
     print(f"{title}\n  date      {datetime.date.today().isoformat()}")
-    print(f"  machine   {processor()}, 1 thread, process CPU time")
+    print(f"  machine   {processor()}, {clock}")
     print(f"  versions  python {platform.python_version()}, {', '.join(map(_versioned, packages))}")
 
 

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -69,8 +70,12 @@ def _command(name: str) -> Any:
 
 def _print(outcome: Any, *, as_json: bool) -> None:
     text = json.dumps(outcome.content, indent=1) if as_json else outcome.text
-    if text:
-        print(text)
+    if not text:
+        return
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: IncError, *, as_json: bool) -> None:

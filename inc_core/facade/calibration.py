@@ -18,9 +18,9 @@ __all__ = ["make_calibrator"]
 def make_calibrator(
     adaptor: Adaptor,
     model: Any,
-    options: tuple[str, ...],
     *,
     space: TuningSpace,
+    needs_channels: bool,
     batches: Callable[[], Iterable[Any]],
     sizes: Sequence[int],
     plugins: Plugins,
@@ -29,9 +29,9 @@ def make_calibrator(
 
     Args:
         adaptor: What runs the model.
-        model: The float model, rewritten by ``options``.
-        options: The recipe's model-wide options; bias correction needs channel means.
+        model: The float model.
         space: Says which tensors and which algorithms.
+        needs_channels: Whether statistics per channel are wanted too, for a model-wide option.
         batches: Gives batches of inputs, afresh on each call.
         sizes: Calibration sizes, in samples, that one pass must serve.
         plugins: Where range rules are found by name.
@@ -45,7 +45,7 @@ def make_calibrator(
         keys=keys,
         sizes=sizes,
         algorithms=algorithms,
-        channel_keys=keys if "bias_correction" in options else (),
+        channel_keys=keys if needs_channels else (),
         rules={name: plugins.create("observer", ComponentConfig(name)) for name in algorithms},
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from inc_core import common
@@ -17,10 +17,10 @@ from inc_core.data.build import build_dataloader
 from inc_core.errors import ConfigError
 from inc_core.facade.calibration import make_calibrator
 from inc_core.facade.parts import Parts
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, FloatRewrites
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, ChannelScaling, FloatRewrites
 from inc_core.plugin import Plugins
 from inc_core.plugin.parameters import instantiate
-from inc_core.quant.calibrator import Calibrator
+from inc_core.quant.calibrator import Calibrator, ScaledCalibrator
 from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
@@ -85,8 +85,29 @@ class Session:
     evaluator: Evaluator | None
 
     def calibrate(self, model: Any, options: tuple[str, ...]) -> Calibrator:
-        """Return the calibrator of a (rewritten) float model over the calibration data."""
+        """Return the calibrator of a (rewritten) float model over the calibration data.
+
+        Where the adaptor knows how a rewrite scales channels, the plain model's pass serves it too.
+        """
+        adaptor = self.opened.adaptor
+        if options and () in self.space.option_sets and isinstance(adaptor, ChannelScaling):
+            return ScaledCalibrator(self._plain_calibrator, adaptor.channel_factors(model))
+        if not options:
+            return self._plain_calibrator
         return self.calibrate_over(model, options, self._calib_inputs, self.space.calib_samples)
+
+    @cached_property
+    def _plain_calibrator(self) -> Calibrator:
+        """The plain model's, with statistics per channel if rewritten models will need them."""
+        scales = isinstance(self.opened.adaptor, ChannelScaling)
+        channels = scales and any(self.space.option_sets)
+        return self.calibrate_over(
+            self.opened.model,
+            (),
+            self._calib_inputs,
+            self.space.calib_samples,
+            needs_channels=channels,
+        )
 
     def calibrate_over(
         self,
@@ -94,13 +115,15 @@ class Session:
         options: tuple[str, ...],
         batches: Callable[[], Iterable[Any]],
         sizes: Sequence[int],
+        *,
+        needs_channels: bool = False,
     ) -> Calibrator:
         """Return the calibrator of a float model over any batches of inputs."""
         return make_calibrator(
             self.opened.adaptor,
             model,
-            options,
             space=self.space,
+            needs_channels=needs_channels or "bias_correction" in options,
             batches=batches,
             sizes=sizes,
             plugins=self.plugins,
@@ -151,7 +174,7 @@ def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace
         *quantization.optype_wise.values(),
         *quantization.op_wise.values(),
     )
-    return narrow(
+    space = narrow(
         with_observers(opened.capabilities, stated, plugins.names("observer")),
         approach=quantization.approach,
         model_wise=quantization.model_wise,
@@ -161,6 +184,13 @@ def _space(config: Config, opened: OpenedModel, plugins: Plugins) -> TuningSpace
         sizes=quantization.calibration.sampling_sizes,
         option_sets=_option_sets(opened, quantization.recipes),
     )
+    modes = {c.mode for op in opened.capabilities for c in op.configs if c.is_quantized}
+    if modes and not space.ops and not any(decision.by == "user" for decision in space.decisions):
+        raise ConfigError(
+            f"quantization.approach: {quantization.approach} leaves nothing to quantize; for this "
+            f"model {opened.framework!r} offers {' and '.join(sorted(modes))}. Change the approach."
+        )
+    return space
 
 
 def _option_sets(opened: OpenedModel, recipes: Mapping[str, bool]) -> tuple[tuple[str, ...], ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "Adaptor",
     "AdaptorContext",
     "AdaptorHooks",
+    "ChannelScaling",
     "Executed",
     "FloatRewrites",
     "Guess",
@@ -157,6 +158,18 @@ class FloatRewrites(Protocol):
 
     def rewrite(self, model: Any, options: Sequence[str]) -> Any:
         """Return a new float model with the same function; unknown options are left alone."""
+
+
+@runtime_checkable
+class ChannelScaling(Protocol):
+    """Ability beside ``FloatRewrites``: rewrites only divide channels of tensors by factors.
+
+    With it, a rewritten model needs no calibration of its own: its ranges are derived from those
+    of the plain model.
+    """
+
+    def channel_factors(self, model: Any) -> Mapping[TensorKey, np.ndarray[Any, Any]]:
+        """Return by what a rewritten model divides each channel, ``(C,)``, by tensor; else nothing."""
 
 
 @runtime_checkable

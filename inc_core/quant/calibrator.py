@@ -18,7 +18,7 @@ from inc_core.quant.qparams import QParams, choose_qparams
 from inc_core.quant.range_rules import BUILTIN_RANGE_RULES, ChoosesRange
 from inc_core.quant.spec import TensorKey, TensorSpec
 
-__all__ = ["Calibration", "Calibrator", "load_qparams", "save_qparams"]
+__all__ = ["Calibration", "Calibrator", "ScaledCalibrator", "load_qparams", "save_qparams"]
 
 logger = logging.getLogger("inc_core.quant")
 
@@ -55,11 +55,20 @@ class Calibration:
         other._ranges = self._ranges
         return other
 
-    def fresh(self) -> Calibration:
-        """Return the same ranges with nothing asked for yet; what was computed is shared."""
-        view = Calibration(self._statistics, self.samples, self._rules)
-        view._ranges = self._ranges
-        return view
+    def scaled(self, factors: Mapping[TensorKey, np.ndarray[Any, Any]]) -> Calibration:
+        """Return the ranges of a model in which channels of some tensors are divided by factors.
+
+        Args:
+            factors: Positive, shape ``(C,)``, by tensor; the other tensors are the same.
+
+        Raises:
+            CalibrationError: If statistics per channel of such a tensor were not collected.
+        """
+        statistics = {
+            key: found.scaled(factors[key]) if key in factors else found
+            for key, found in self._statistics.items()
+        }
+        return Calibration(statistics, self.samples, self._rules)
 
     @property
     def used(self) -> Mapping[str, QParams]:
@@ -115,13 +124,21 @@ class Calibration:
             raise CalibrationError(
                 f"no observer {spec.algorithm!r}; known: {', '.join(self._rules)}"
             )
-        lo, hi = self._rules[spec.algorithm].choose_range(self._statistics[key], spec)
+        statistics = self._statistics[key]
+        observed = statistics.unscaled or statistics
+        lo, hi = self._rules[spec.algorithm].choose_range(observed, spec)
         if not (np.isfinite(lo) and np.isfinite(hi) and lo <= hi):
             raise CalibrationError(
                 f"observer {spec.algorithm!r} chose the range [{lo}, {hi}] for tensor "
                 f"{_label(key)!r}; it must be finite and not empty"
             )
-        return float(lo), float(hi)
+        if observed is statistics:
+            return float(lo), float(hi)
+        # a rescaled tensor: the rule clips the same share of each end as it did of what was observed
+        return (
+            statistics.lo * (lo / observed.lo if observed.lo else 1.0),
+            statistics.hi * (hi / observed.hi if observed.hi else 1.0),
+        )
 
 
 class Calibrator:
@@ -229,6 +246,26 @@ class _Segments:
             self._rest = slice_batch(batch, wanted, length) if length > wanted else None
             self.seen += min(length, wanted)
             yield slice_batch(batch, 0, wanted) if length > wanted else batch
+
+
+class ScaledCalibrator(Calibrator):
+    """Answers for a model that differs from another only by factors of channels; runs nothing.
+
+    Args:
+        base: The calibrator of the other model, with statistics per channel of the scaled tensors.
+        factors: By what each channel is divided, shape ``(C,)``, by tensor.
+    """
+
+    def __init__(self, base: Calibrator, factors: Mapping[TensorKey, np.ndarray[Any, Any]]) -> None:
+        self._base = base
+        self._factors = factors
+        self._scaled: dict[int, Calibration] = {}
+
+    def calibration(self, samples: int) -> Calibration:
+        """Return the ranges of ``base``, rescaled."""
+        if samples not in self._scaled:
+            self._scaled[samples] = self._base.calibration(samples).scaled(self._factors)
+        return self._scaled[samples].afresh()
 
 
 def save_qparams(path: Path, qparams: Mapping[str, QParams]) -> None:

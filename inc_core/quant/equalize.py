@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["EqualizedPair", "equalize_layers", "equalize_pair", "equalizing_factors"]
+__all__ = ["Equalized", "EqualizedPair", "equalize_layers", "equalize_pair", "equalizing_factors"]
 
 Array = np.ndarray[Any, Any]
 
@@ -39,9 +39,19 @@ class EqualizedPair(NamedTuple):
     groups: int = 1
 
 
-def equalize_layers(
-    arrays: Mapping[str, Array], pairs: Sequence[EqualizedPair]
-) -> dict[str, Array]:
+class Equalized(NamedTuple):
+    """What ``equalize_layers`` gives.
+
+    Attributes:
+        arrays: Every array of the pairs by name, new.
+        factors: For each pair, by what the channels between its layers are divided, shape ``(C,)``.
+    """
+
+    arrays: dict[str, Array]
+    factors: tuple[Array, ...]
+
+
+def equalize_layers(arrays: Mapping[str, Array], pairs: Sequence[EqualizedPair]) -> Equalized:
     """Equalize pairs again and again until they settle: the pairs of a chain share layers.
 
     Args:
@@ -50,14 +60,17 @@ def equalize_layers(
             homogeneous (ReLU, identity, mean or max pooling), and nothing else may read it.
 
     Returns:
-        Every array of the pairs by name, new; together they compute the same function.
+        The new arrays, which together compute the same function, and the factors.
     """
     names = {name for pair in pairs for name in pair[:3] if name is not None}
     values = {name: np.asarray(arrays[name], np.float32) for name in names}
+    total = [np.ones(values[pair.weight].shape[0], np.float32) for pair in pairs]
     for _ in range(SWEEPS):
-        if max((_equalize(values, pair) for pair in pairs), default=0.0) < SETTLED:
+        latest = [_equalize(values, pair) for pair in pairs]
+        total = [known * factors for known, factors in zip(total, latest, strict=True)]
+        if max((float(np.abs(np.log(f)).max(initial=0.0)) for f in latest), default=0.0) < SETTLED:
             break
-    return values
+    return Equalized(values, tuple(total))
 
 
 def equalize_pair(first: Array, second: Array, groups: int = 1) -> Array:
@@ -98,8 +111,8 @@ def equalizing_factors(first_range: Array, second_range: Array) -> Array:
     return np.asarray(np.clip(np.sqrt(ratio), 1 / MAX_FACTOR, MAX_FACTOR), np.float32)
 
 
-def _equalize(values: dict[str, Array], pair: EqualizedPair) -> float:
-    """Scale one pair in ``values``; return how far the largest factor was from 1, as a logarithm."""
+def _equalize(values: dict[str, Array], pair: EqualizedPair) -> Array:
+    """Scale one pair in ``values``; return the factors."""
     first, second = values[pair.weight], values[pair.next_weight]
     factors = equalize_pair(first, second, pair.groups)
     values[pair.weight] = first / factors.reshape(-1, *[1] * (first.ndim - 1))
@@ -108,7 +121,7 @@ def _equalize(values: dict[str, Array], pair: EqualizedPair) -> float:
     grouped = _by_group(second, pair.groups)
     scaled = grouped * factors.reshape(pair.groups, 1, -1, 1)
     values[pair.next_weight] = scaled.reshape(second.shape)
-    return float(np.abs(np.log(factors)).max(initial=0.0))
+    return factors
 
 
 def _by_group(weight: Array, groups: int) -> Array:

@@ -111,9 +111,11 @@ class _Narrower:
         before, after = len(capability.configs), len(allowed)
         where = " and ".join(places)
         if _quantized(capability.configs) and not _quantized(allowed):
-            self._force(replace(capability, configs=allowed), f"{where} leaves only float", "user")
+            self._force(
+                replace(capability, configs=allowed), f"only float is left by {where}", "user"
+            )
         elif after < before:
-            reason = f"{where} leaves {after} of {before} ways to run it"
+            reason = f"{after} of {before} ways to run it are left by {where}"
             self.decisions.append(Decision(capability.op, None, reason, "user"))
         return replace(capability, configs=allowed)
 
@@ -132,7 +134,10 @@ class _Narrower:
                     configs=tuple(c for c in capability.configs if _way(c) not in lost),
                 )
             )
-        forced = {c.group: c.op.name for c in kept if c.group and not _quantized(c.configs)}
+        # what was float before is the cause, not what became so here
+        forced = {
+            c.group: c.op.name for c in (*kept, *narrowed) if c.group and not _quantized(c.configs)
+        }
         return tuple(
             self._with_group(old, new, forced) for old, new in zip(narrowed, kept, strict=True)
         )

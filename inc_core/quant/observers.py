@@ -62,7 +62,9 @@ class Histogram:
         largest = float(max(values.max(), -values.min()))
         # the upper edge is open, so a value on it needs the next power of two
         grown = self.grown(np.nextafter(largest, np.inf))
-        bins = np.floor(values * np.float64(1 / grown.width)).astype(np.int64) + BINS
+        # in float64: a tiny negative value must not underflow to 0, which is another bin
+        bins = np.floor(np.multiply(values, 1 / grown.width, dtype=np.float64)).astype(np.int64)
+        bins += BINS
         np.clip(bins, 0, 2 * BINS - 1, out=bins)
         counts = np.bincount(bins, minlength=2 * BINS)
         return replace(grown, counts=grown.counts + counts)
@@ -80,6 +82,7 @@ class TensorStatistics:
         channel_lo: Smallest value per channel, shape ``(C,)``; ``None`` if not wanted.
         channel_hi: Largest value per channel.
         channel_mean: Mean per channel.
+        unscaled: What was really observed, if these are derived from it by ``scaled``.
     """
 
     samples: int
@@ -89,6 +92,28 @@ class TensorStatistics:
     channel_lo: Array | None = None
     channel_hi: Array | None = None
     channel_mean: Array | None = None
+    unscaled: TensorStatistics | None = None
+
+    def scaled(self, factors: Array) -> TensorStatistics:
+        """Return the statistics of the same tensor with each channel divided by a factor.
+
+        Ranges and means are exact. A distribution over all channels cannot be rescaled, so a
+        range rule that needs one is asked on ``unscaled`` (see ``Calibration``).
+
+        Args:
+            factors: Positive, shape ``(C,)``.
+
+        Raises:
+            CalibrationError: If no statistics per channel were collected.
+        """
+        if self.channel_lo is None or self.channel_hi is None or self.channel_mean is None:
+            raise CalibrationError("statistics per channel are needed to rescale a tensor")
+        lo, hi = self.channel_lo / factors, self.channel_hi / factors
+        mean = (self.channel_mean / factors).astype(np.float32)
+        samples, unscaled = self.samples, self.unscaled or self
+        return TensorStatistics(
+            samples, float(lo.min()), float(hi.max()), None, lo, hi, mean, unscaled
+        )
 
 
 class Observer:
@@ -181,7 +206,7 @@ class Observer:
         """
         if self._samples == 0:
             raise CalibrationError(f"tensor {self.name!r}: no value was observed")
-        channels: tuple[Array | None, ...] = (None, None, None)
+        channels: tuple[Array | None, Array | None, Array | None] = (None, None, None)
         if self._channels is not None:
             lo, hi, total = self._channels
             channels = (lo, hi, (total / self._channel_count).astype(np.float32))

@@ -112,7 +112,7 @@ class Builder:
                 "the recipe has static ops but there is no calibration data. Give a calibration "
                 "data loader, or choose an approach without one (dynamic, weight_only)."
             )
-        return calibrator.calibration(recipe.calib_samples).fresh()
+        return calibrator.calibration(recipe.calib_samples)
 
 
 def _ignore_event(name: str, **arguments: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ["Latency", "LatencyComparison", "compare_latency"]
 
 # Long enough for a 5 % difference to show on a noisy desktop, short against any search.
-MAX_SECONDS = 10.0
+MAX_SECONDS = 5.0
 MAX_ROUNDS = 200
 MIN_ROUNDS = 5
 WARMUP_ROUNDS = 3

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from inc_core.errors import QuantizationError, UnsupportedModelError
 from inc_core.hookspecs.adaptor import Adaptor, LatencyTable
+from inc_core.quant.bias import bias_correction
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.observers import Observer
 from inc_core.quant.recipe import Recipe
@@ -229,8 +230,6 @@ def quantize_linear(
     bias = node.arrays["bias"]
     mean = calibration.channel_mean(key) if corrected else None
     if mean is not None:
-        # Nagel et al. 2019 (arXiv:1906.04721), section 4.2: take away the expected output error
-        error = weight_qparams.dequantize(q_weight) - weight
-        bias = (bias - error @ mean).astype(np.float32)
+        bias = bias + bias_correction(weight, weight_qparams.dequantize(q_weight), mean)
     arrays = {"q_weight": q_weight, "bias": bias}
     return replace(node, arrays=arrays, config=config, qparams=qparams)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inc_core.quant.equalize import equalize_pair
+from inc_core.quant.equalize import EqualizedPair, equalize_layers
 from inc_core.testing.toy.model import ToyModel, ToyNode
 
 __all__ = ["equalizable_pairs", "equalize"]
@@ -22,25 +22,19 @@ def equalizable_pairs(model: ToyModel) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def equalize(model: ToyModel, sweeps: int = 3) -> ToyModel:
+def equalize(model: ToyModel) -> ToyModel:
     """Return a model of the same function whose channel ranges agree across each pair.
-
-    Pairs that share a layer disturb each other, hence several sweeps.
 
     Source: Nagel et al. 2019 (arXiv:1906.04721), section 4.1.
     """
-    for _ in range(sweeps):
-        for first, second in equalizable_pairs(model):
-            model = model.with_nodes(_equalized(model.node(first), model.node(second)))
-    return model
-
-
-def _equalized(first: ToyNode, second: ToyNode) -> tuple[ToyNode, ToyNode]:
-    weight, bias, following = first.arrays["weight"], first.arrays["bias"], second.arrays["weight"]
-    scales = equalize_pair(weight, following)
-    return (
-        replace(first, arrays={"weight": weight / scales[:, None], "bias": bias / scales}),
-        replace(second, arrays={**second.arrays, "weight": following * scales}),
+    names = equalizable_pairs(model)
+    pairs = [EqualizedPair(f"{a}/weight", f"{a}/bias", f"{b}/weight") for a, b in names]
+    linears = [node for node in model.nodes if node.type == "Linear"]
+    arrays = {f"{n.name}/{part}": array for n in linears for part, array in n.arrays.items()}
+    arrays |= equalize_layers(arrays, pairs).arrays
+    return model.with_nodes(
+        replace(node, arrays={part: arrays[f"{node.name}/{part}"] for part in node.arrays})
+        for node in linears
     )
 
 

@@ -12,12 +12,6 @@ Pair = namedtuple("Pair", "left right")
 ARRAY = np.arange(12).reshape(4, 3)
 
 
-def as_lists(nest):
-    if isinstance(nest, dict):
-        return {name: as_lists(value) for name, value in nest.items()}
-    return nest.tolist() if isinstance(nest, np.ndarray) else [as_lists(value) for value in nest]
-
-
 @pytest.mark.parametrize(
     "nest",
     [ARRAY, (ARRAY, ARRAY), [ARRAY], {"x": ARRAY}, {"x": (ARRAY, ARRAY)}, Pair(ARRAY, ARRAY)],
@@ -36,7 +30,7 @@ def test_every_nest_has_a_length_and_is_cut_in_place(nest):
 
 def test_arrays_without_the_batch_dimension_are_passed_on_whole():
     cut = slice_batch({"x": ARRAY, "scale": np.float32(2), "table": np.ones((9, 2))}, 0, 1)
-    assert as_lists(cut["x"]) == [[0, 1, 2]]
+    assert cut["x"].tolist() == [[0, 1, 2]]
     assert cut["scale"] == 2
     assert cut["table"].shape == (9, 2)
 

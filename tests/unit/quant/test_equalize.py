@@ -76,7 +76,7 @@ def forward(arrays, inputs):
 def test_a_chain_keeps_its_function_and_settles(rng, chain):
     arrays, pairs = chain
     inputs = rng.normal(size=(20, 3)).astype(np.float32)
-    equalized = equalize_layers(arrays, pairs)
+    equalized = equalize_layers(arrays, pairs).arrays
     np.testing.assert_allclose(forward(equalized, inputs), forward(arrays, inputs), rtol=2e-4)
     for pair in pairs:
         factors = equalize_pair(equalized[pair.weight], equalized[pair.next_weight], pair.groups)
@@ -94,9 +94,22 @@ def test_equalizing_leaves_its_arguments_alone(chain):
 
 def test_layers_without_bias_are_equalized_too(chain):
     arrays, _ = chain
-    equalized = equalize_layers(arrays, [EqualizedPair("w1", None, "w2", groups=8)])
+    equalized = equalize_layers(arrays, [EqualizedPair("w1", None, "w2", groups=8)]).arrays
     assert set(equalized) == {"w1", "w2"}
 
 
 def test_no_pairs_change_nothing(chain):
-    assert equalize_layers(chain[0], []) == {}
+    assert equalize_layers(chain[0], []) == ({}, ())
+
+
+def test_the_factors_say_by_what_the_channels_between_two_layers_are_divided(rng, chain):
+    arrays, pairs = chain
+    inputs = rng.normal(size=(20, 3)).astype(np.float32)
+    equalized, factors = equalize_layers(arrays, pairs)
+
+    def hidden(values):
+        first = np.maximum(inputs @ values["w1"].T + values["b1"], 0)
+        return first, np.maximum(first * values["w2"][:, 0] + values["b2"], 0)
+
+    for before, after, factor in zip(hidden(arrays), hidden(equalized), factors, strict=True):
+        np.testing.assert_allclose(before / factor, after, rtol=1e-4, atol=1e-6)

@@ -144,6 +144,10 @@ class OnnxAdaptor(Adaptor):
         """Apply cross-layer equalization if it is named."""
         return equalize(model) if EQUALIZATION in options else model
 
+    def channel_factors(self, model: OnnxModel) -> Mapping[TensorKey, np.ndarray[Any, Any]]:
+        """Return by what equalization divided the channels of a rewritten model's tensors."""
+        return model.channel_factors
+
     def executed(self, model: OnnxModel) -> Mapping[OpKey, str]:
         """Return the precision of each op in the graph that the session runs."""
         ops = tuple(capability.op for capability in self.capabilities(model))

@@ -27,6 +27,8 @@ __all__ = ["KERNELS"]
 
 def requires(graph: Graph, node: NodeProto) -> str | None:
     """A product of a tensor of rank 3 or more with a constant matrix."""
+    if node.op_type != "MatMul":
+        return "it is no matrix product"
     shape = graph.shape(node.input[0])
     if shape is not None and len(shape) < 3:
         return "its input is a matrix"

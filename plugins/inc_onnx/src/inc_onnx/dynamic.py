@@ -80,7 +80,7 @@ def emit_attention(
 def _is_alone(source: Graph, tensor: str) -> bool:
     """Whether at most one op that can be dynamic reads a tensor."""
     readers = [node for node in source.consumers(tensor) if node.op_type in _TYPES]
-    return sum(tensor == node.input[0] for node in readers) < 2
+    return bool(sum(tensor == node.input[0] for node in readers) < 2)
 
 
 def _quantized(graph: Graph, tensor: str) -> tuple[str, str, str]:

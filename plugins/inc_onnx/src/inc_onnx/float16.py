@@ -7,13 +7,14 @@ a bfloat16 ``MatMul``. So nothing is offered there. Builds for ARM64 have float1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from inc_core.quant.spec import OpConfig
+from inc_core.quant.spec import Mode, OpConfig
 from inc_onnx.graph import Graph
 from inc_onnx.kernels.table import Kernel
 from inc_onnx.writer import GraphWriter
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["KERNELS", "emit", "runs_natively"]
 
 _OP_TYPES = ("Conv", "Gemm", "MatMul")
-_MODES = {"fp16": "tensor(float16)", "bf16": "tensor(bfloat16)"}
+_MODES: Mapping[Mode, str] = {"fp16": "tensor(float16)", "bf16": "tensor(bfloat16)"}
 _ELEMENT_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _LARGEST = {"fp16": 65504.0, "bf16": float(np.finfo(np.float32).max)}
 
 
-def runs_natively(op_type: str, mode: str) -> bool:
+def runs_natively(op_type: str, mode: Mode) -> bool:
     """Whether the CPU runtime has a kernel for an op type in ``"fp16"`` or ``"bf16"``."""
     return (op_type, _MODES[mode]) in _native_kernels()
 

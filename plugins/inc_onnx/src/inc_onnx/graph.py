@@ -18,9 +18,11 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from inc_core.errors import UnsupportedModelError
 
-__all__ = ["Graph", "Shape", "captured", "topological_order"]
+__all__ = ["Dim", "Graph", "Shape", "captured", "topological_order"]
 
 Shape = tuple[int | None, ...]
+# a number, or the name of a size that is the same wherever the name is; ``None`` is unknown
+Dim = int | str | None
 
 
 class Graph:
@@ -114,6 +116,15 @@ class Graph:
             return None
         return tuple(
             d.dim_value if d.HasField("dim_value") else d.dim_param for d in info.shape.dim
+        )
+
+    def dims(self, tensor: str) -> tuple[Dim, ...] | None:
+        """Return a tensor's shape with the names of its sizes; ``None`` if the rank is unknown."""
+        info = self._types.get(tensor)
+        if tensor in self._initializers or info is None or not info.HasField("shape"):
+            return self.shape(tensor)
+        return tuple(
+            d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in info.shape.dim
         )
 
     def element_type(self, tensor: str) -> int:

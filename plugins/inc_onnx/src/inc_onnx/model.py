@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 
 from inc_core.errors import UnsupportedModelError
+from inc_core.quant.spec import TensorKey
 from inc_onnx.graph import Graph
 from inc_onnx.weights import WeightCache
 
@@ -30,6 +33,7 @@ class OnnxModel:
         threads: Threads of one inference; 0 leaves it to the runtime.
         obstacle: Why nothing in this model can be quantized; empty if it can.
         weights: Quantized weights of this float model, kept for all trials.
+        channel_factors: By what equalization divided the channels of tensors, ``(C,)`` by tensor.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class OnnxModel:
         self.threads = threads
         self.obstacle = obstacle
         self.weights = WeightCache()
+        self.channel_factors: Mapping[TensorKey, np.ndarray[Any, Any]] = {}
         self._session: ort.InferenceSession | None = None
         self._graph: Graph | None = None
 
@@ -131,13 +136,14 @@ def write_model(
         The path of the graph file.
     """
     path = target / name
-    if folder is None and proto.ByteSize() < INLINE_LIMIT_BYTES:
+    external = any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
+    if not external and proto.ByteSize() < INLINE_LIMIT_BYTES:
         path.write_bytes(proto.SerializeToString())
         return path
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    if folder is not None:
-        onnx.load_external_data_for_model(copy, str(folder))
+    if external:
+        onnx.load_external_data_for_model(copy, str(folder or ""))
     onnx.save_model(
         copy, str(path), save_as_external_data=True, location=name + ".data", size_threshold=1024
     )

@@ -128,9 +128,10 @@ class _TappedRun:
     def _run(self, arrays: Mapping[str, Array], samples: int) -> None:
         results = self._session.run(self._wanted, dict(arrays))
         values = dict(zip(self._wanted, results, strict=True))
-        _check_outputs(values, self._outputs)
+        # the taps first: they name the tensor in which NaN arose
         for tap in self._taps:
             tap.tell(arrays if tap.is_input else values, samples)
+        _check_outputs(values, self._outputs)
 
 
 def _tapped(

@@ -42,6 +42,7 @@ class StaticPlan:
         self._makers: dict[str, NodeProto] = {}
         self._specs: dict[str, TensorSpec] = {}
         self._shared: dict[str, str] = {}
+        self._bounds: dict[str, tuple[str, ...]] = {}
         self._qparams: dict[str, QParams] = {}
         self._choose_live(configs)
         self._choose_specs()
@@ -88,27 +89,34 @@ class StaticPlan:
             sources = [source_tensor(self._graph, t) for t in data_inputs(self._graph, node)]
             for source in sources:
                 self._specs.setdefault(source, _activation(self.configs[node.name]))
-            if node.op_type == "Concat" and self._may_share(node, sources):
-                self._share([*sources, node.output[0]])
+            if node.op_type == "Concat" and self._may_share(sources):
+                self._share(sources, node.output[0])
 
-    def _may_share(self, node: NodeProto, sources: Sequence[str]) -> bool:
+    def _may_share(self, sources: Sequence[str]) -> bool:
         """Whether one scale for all leaves every absorbed activation implied by the integer range.
 
         A ``Relu`` is implied only if zero is the smallest integer, a ``Clip`` only if its bound is
-        the largest too: then all inputs must be bounded in the same way.
+        the largest too: then all must be bounded in the same way.
         """
-        bounds = set()
-        for source in sources:
-            maker = self._graph.producer(source)
-            is_activation = maker is not None and maker.op_type in ("Relu", "Clip")
-            bounds.add((maker.op_type, *maker.input[1:]) if maker and is_activation else None)
-        return len(bounds) == 1
+        return len({self._bound(source) for source in sources}) == 1
 
-    def _share(self, tensors: Sequence[str]) -> None:
-        leaders = {self._leader(tensor) for tensor in tensors}
+    def _bound(self, tensor: str) -> tuple[str, ...]:
+        """Return the activation that bounds a tensor and all that share its scale; empty for none."""
+        leader = self._leader(tensor)
+        if leader not in self._bounds:
+            maker = self._graph.producer(leader)
+            is_activation = maker is not None and maker.op_type in ("Relu", "Clip")
+            bound = (maker.op_type, *maker.input[1:]) if maker and is_activation else ()
+            self._bounds[leader] = bound
+        return self._bounds[leader]
+
+    def _share(self, sources: Sequence[str], output: str) -> None:
+        bound = self._bound(sources[0])
+        leaders = {self._leader(tensor) for tensor in (*sources, output)}
         first = min(leaders)
         for leader in leaders - {first}:
             self._shared[leader] = first
+        self._bounds[first] = bound
 
     def _leader(self, tensor: str) -> str:
         while tensor in self._shared:

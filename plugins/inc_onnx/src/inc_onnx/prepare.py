@@ -20,6 +20,7 @@ from inc_onnx.graph import Graph
 from inc_onnx.model import OnnxModel
 from inc_onnx.shapes import with_shapes
 from inc_onnx.simplify import simplify
+from inc_onnx.static_shapes import settle_shapes
 from inc_onnx.transformer import fuse
 
 __all__ = ["prepare"]
@@ -29,6 +30,8 @@ _log = logging.getLogger("inc_core.onnx")
 # DequantizeLinear per channel came with 13; 17 has LayerNormalization and is what exporters write today
 _LEAST_OPSET = 13
 _WANTED_OPSET = 17
+# what one round settles can make a shape known that the next one reads; exporters' graphs need two
+_SHAPE_ROUNDS = 3
 
 
 def prepare(proto: onnx.ModelProto, folder: Path | None, *, threads: int = 0) -> OnnxModel:
@@ -44,13 +47,15 @@ def prepare(proto: onnx.ModelProto, folder: Path | None, *, threads: int = 0) ->
     fold_constants(graph)
     proto = with_shapes(graph.proto())
     graph = Graph(proto, folder)
+    for _ in range(_SHAPE_ROUNDS):
+        if not settle_shapes(graph):
+            break
+        fold_constants(graph)
+        proto = with_shapes(graph.proto())
+        graph = Graph(proto, folder)
     changed = simplify(graph)
     if fuse(graph) or changed:
         proto = with_shapes(graph.proto())
-        graph = Graph(proto, folder)
-    # last, as shape inference does not know what it writes
-    if fuse(graph):
-        proto = graph.proto()
     return OnnxModel(proto, folder, threads=threads, obstacle=obstacle)
 
 

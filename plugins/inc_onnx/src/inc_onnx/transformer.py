@@ -1,6 +1,6 @@
 """Rewriting of transformers at float level, into the forms that ONNX Runtime computes fastest.
 
-Both rewrites keep the function. They are made before anything is decided, so that an op keeps its name
+All rewrites keep the function. They are made before anything is decided, so that an op keeps its name
 and its config in whatever recipe. Measured with ONNX Runtime 1.32 on one core (AVX512-VNNI),
 ``benchmarks/onnx_speed.py``, BERT-base at sequence 128:
 
@@ -10,6 +10,8 @@ and its config in whatever recipe. Measured with ONNX Runtime 1.32 on one core (
   int8 matrix products that is a fifth of all time.
 * The exporters' ``x * 0.5 * (1 + erf(x / sqrt(2)))`` becomes one ``Gelu``. ONNX Runtime does the same,
   but no longer once a neighbour is quantized.
+* ``Where(mask, -inf, scores)`` before a ``Softmax`` becomes ``scores + Where(mask, -inf, 0)``, equal for
+  finite scores: ``Where`` takes 506 us for 8 x 6 x 128 x 128 numbers, ``Add`` about 100.
 
 Tried and left out, because it gained at most 2 %: one merged matrix product for query, key and value
 (0.88-1.02 of the separate ones, which share one quantized input), ``QAttention`` (1.02) and
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from onnx import NodeProto
 
 from inc_onnx.graph import Graph
@@ -28,6 +31,8 @@ __all__ = ["fuse"]
 
 _MICROSOFT = "com.microsoft"
 _GELU_OPSET = 20
+# from here on, float32 has no digits left for scores
+_NEVER = -1e20
 
 
 def fuse(graph: Graph) -> bool:
@@ -38,6 +43,8 @@ def fuse(graph: Graph) -> bool:
             changed |= _fuse_gelu(graph, node)
         elif node.op_type == "Add":
             changed |= _keep_apart(graph, node)
+        elif node.op_type == "Where":
+            changed |= _add_mask(graph, node)
     return changed
 
 
@@ -66,6 +73,36 @@ def _is_normalized(graph: Graph, tensor: str) -> bool:
         return True
     means = {r.output[0] for r in readers if r.op_type == "ReduceMean"}
     return any(r.op_type == "Sub" and r.input[1] in means for r in readers)
+
+
+def _add_mask(graph: Graph, where: NodeProto) -> bool:
+    """Write the masking of attention scores as an addition, where the mask is smaller than the scores."""
+    following = graph.only_consumer(where.output[0])
+    condition, *values = where.input
+    hidden = [position for position, name in enumerate(values) if _is_never(graph, name)]
+    if following is None or following.op_type != "Softmax" or len(hidden) != 1:
+        return False
+    scores = values[1 - hidden[0]]
+    if not graph.is_float(scores) or not _is_smaller(graph, condition, scores):
+        return False
+    name, output = where.name, where.output[0]
+    mask = graph.fresh(f"{output}_mask")
+    values[1 - hidden[0]] = graph.add_constant(f"{output}_zero", np.zeros((), np.float32))
+    graph.remove(where)
+    graph.add_node("Where", [condition, *values], [mask])
+    graph.add_node("Add", [scores, mask], [output]).name = name
+    return True
+
+
+def _is_never(graph: Graph, tensor: str) -> bool:
+    """Whether a tensor is one number so low that no finite score added to it changes it."""
+    value = graph.scalar(tensor)
+    return value is not None and value <= _NEVER
+
+
+def _is_smaller(graph: Graph, condition: str, scores: str) -> bool:
+    mask, full = graph.shape(condition), graph.shape(scores)
+    return mask is not None and full is not None and (len(mask) < len(full) or 1 in mask)
 
 
 def _fuse_gelu(graph: Graph, erf: NodeProto) -> bool:

@@ -70,7 +70,8 @@ def pack_int4(values: Array) -> Array:
         uint8 of shape ``(..., ceil(n / 2))``.
     """
     padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, values.shape[-1] % 2)])
-    return (padded[..., ::2] | (padded[..., 1::2] << 4)).astype(np.uint8)
+    packed: Array = padded[..., ::2] | (padded[..., 1::2] << 4)
+    return packed.astype(np.uint8, copy=False)
 
 
 def quantize_symmetric(groups: Array) -> tuple[Array, Array]:

@@ -141,3 +141,10 @@ def test_an_unknown_framework_name(make):
 
     with pytest.raises(ComponentNotFoundError, match="Did you mean 'onnxruntime'"):
         make({"model": {"framework": "onxruntime"}}).fit()
+
+
+def test_an_approach_that_the_framework_does_not_have(make):
+    quantizer = make({"model": {"framework": "onnxrt_integerops"}})
+    quantizer.model = str(MODEL)
+    with pytest.raises(ConfigError, match=r"leaves nothing to quantize.*dynamic"):
+        quantizer.fit()

@@ -7,7 +7,7 @@ import pytest
 
 from inc_core.quant.spec import TensorSpec
 from inc_core.quant.weights import quantize_weight
-from inc_onnx.kernels.bias import corrected_bias, fit_weight_to_bias, integer_bias
+from inc_onnx.kernels.bias import fit_weight_to_bias, integer_bias
 from inc_onnx.weights import QuantizedWeight
 
 rng = np.random.default_rng(0)
@@ -43,20 +43,3 @@ def test_only_the_dead_channel_gets_a_coarser_scale():
     )
     integers = integer_bias(bias, 0.01, fitted.qparams.scale)
     np.testing.assert_allclose(integers * fitted.qparams.scale * 0.01, 2.0, rtol=1e-3)
-
-
-@pytest.mark.parametrize("groups", [1, 2, 8], ids=["dense", "grouped", "depthwise"])
-def test_corrected_bias_removes_the_mean_error_of_constant_channels(groups):
-    channels, out, inside = 8, 8, 8 // groups
-    weight = rng.normal(size=(out, inside, 3, 3)).astype(np.float32)
-    q_weight, qparams = quantize_weight(weight, PER_TENSOR, 0)
-    mean = rng.normal(size=channels).astype(np.float32)
-    inputs = np.repeat(mean.reshape(groups, inside), out // groups, axis=0)
-    bias = np.zeros(out, np.float32)
-
-    def response(values, added):
-        return (values.sum(axis=(2, 3)) * inputs).sum(axis=1) + added
-
-    corrected = corrected_bias(bias, weight, q_weight, qparams.scale, mean)
-    rounded = q_weight.astype(np.float32) * qparams.scale
-    np.testing.assert_allclose(response(rounded, corrected), response(weight, bias), atol=1e-4)

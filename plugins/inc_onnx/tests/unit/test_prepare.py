@@ -105,6 +105,14 @@ def test_old_opset_is_raised(net, opset, workbench):
     assert "QLinearConv" in bench.executed_types(bench.quantize([feeds]))
 
 
+def test_opset_that_cannot_be_raised_leaves_all_float_with_the_reason(net, workbench):
+    build = net(opset=11)
+    x = build.conv(build.input("x", ["batch", 3, 8, 8]), 16, 3)
+    build.output(build.op("NoSuchOp", x), ["batch", 16, 8, 8])
+    (capability,) = workbench().load(build.proto(check=False)).capabilities.values()
+    assert capability.note.startswith("opset 11 could not be raised to 13: ")
+
+
 def test_nodes_get_unique_names_and_keep_given_ones(net):
     build = net()
     x = build.input("x", [4])

@@ -83,3 +83,17 @@ def test_tensor_read_twice_is_not_equalized(workbench, net):
 def test_nothing_is_offered_without_static_ops(workbench, net, approach):
     bench = workbench(approach=approach).load(separable(net))
     assert bench.adaptor.rewrites(bench.model) == ()
+
+
+def test_derived_ranges_are_those_of_the_equalized_model(workbench, net, images):
+    """The factors tell the whole difference: a rewritten model needs no calibration of its own."""
+    bench = workbench().load(separable(net, spread=3))
+    rewritten = bench.adaptor.rewrite(bench.model, [EQUALIZATION])
+    factors = bench.adaptor.channel_factors(rewritten)
+    assert factors
+    derived = bench.calibration(images, channels=True).scaled(factors)
+    exact = bench.calibration(images, model=rewritten, channels=True)
+    for key in {key for c in bench.capabilities.values() for key in c.activations}:
+        np.testing.assert_allclose(derived.range(key), exact.range(key), rtol=1e-3, atol=1e-5)
+        means = derived.channel_mean(key), exact.channel_mean(key)
+        np.testing.assert_allclose(*means, rtol=1e-3, atol=1e-4)

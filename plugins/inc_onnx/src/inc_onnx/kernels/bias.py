@@ -9,7 +9,7 @@ import numpy as np
 from inc_core.quant.qparams import QParams
 from inc_onnx.weights import QuantizedWeight
 
-__all__ = ["corrected_bias", "fit_weight_to_bias", "integer_bias"]
+__all__ = ["fit_weight_to_bias", "integer_bias"]
 
 Array = np.ndarray[Any, Any]
 
@@ -61,29 +61,3 @@ def fit_weight_to_bias(
     rounded = np.rint(weight / wider.reshape(shape if wider.ndim else ()))
     limit = float(np.abs(quantized.q_weight).max(initial=1))
     return QuantizedWeight(rounded.clip(-limit, limit).astype(np.int8), qparams)
-
-
-def corrected_bias(
-    bias: Array, weight: Array, q_weight: Array, scale: Array, channel_mean: Array
-) -> Array:
-    """Take the mean error that the rounded weights cause off the bias.
-
-    Args:
-        bias: Float bias, shape ``(out,)``.
-        weight: Float weight, shape ``(out, in, ...)``; grouped: ``in`` is that of one group.
-        q_weight: The integers of the weight, same shape.
-        scale: Scale of the weight, shape ``()`` or ``(out,)``.
-        channel_mean: Mean of the op's input per channel, shape ``(in * groups,)``.
-
-    Returns:
-        The corrected bias, float32.
-
-    Source: Nagel et al. 2019 (arXiv:1906.04721), section 4.2.
-    """
-    out, inside = weight.shape[:2]
-    shape = (-1, *([1] * (weight.ndim - 1))) if scale.ndim else ()
-    error = q_weight.astype(np.float32) * scale.reshape(shape) - weight
-    per_input = error.reshape(out, inside, -1).sum(axis=2)
-    groups = channel_mean.size // inside
-    means = np.repeat(channel_mean.reshape(groups, inside), out // groups, axis=0)
-    return np.asarray(bias - (per_input * means).sum(axis=1), np.float32)

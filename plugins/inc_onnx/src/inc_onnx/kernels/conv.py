@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import NodeProto, helper
 
+from inc_core.quant.bias import bias_correction
 from inc_core.quant.spec import OpConfig
 from inc_onnx.graph import Graph
-from inc_onnx.kernels.bias import corrected_bias, fit_weight_to_bias, integer_bias
+from inc_onnx.kernels.bias import fit_weight_to_bias, integer_bias
 from inc_onnx.kernels.specs import weighted_rows
 from inc_onnx.topology import source_tensor, tensor_key
 from inc_onnx.weights import QuantizedWeight
@@ -75,8 +76,8 @@ def _weight_and_bias(
         key = tensor_key(writer.source, source_tensor(writer.source, node.input[0]))
         mean = calibration.channel_mean(key)
         if mean is not None:
-            scale = quantized.qparams.scale
-            bias = corrected_bias(bias, values, quantized.q_weight, scale, mean)
+            rounded = quantized.qparams.dequantize(quantized.q_weight)
+            bias = bias + bias_correction(values, rounded, mean)
     if bias is None:
         return quantized, None
     x_scale = float(x.qparams.scale)

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import NodeProto
 
 from inc_core.quant.spec import OpConfig
+from inc_onnx import batched_static
 from inc_onnx.graph import Graph
 from inc_onnx.kernels.conv import attributes
 from inc_onnx.kernels.specs import activation_rows
@@ -64,6 +65,8 @@ def _may_be_integer(graph: Graph, tensor: str) -> bool:
             maker = before
     if maker is None:
         return False
+    if batched_static.requires(graph, maker) is None:
+        return False  # a batched product gives float, with the bias behind it inside
     if maker.op_type in COMPUTE_TYPES:
         return graph.is_constant(maker.input[1])
     kept = maker.op_type in _QUANTIZED_TYPE or maker.op_type == "Concat"
