@@ -143,7 +143,7 @@ class Problem:
 
     def luck(self, vectors: Array, salt: int = 0) -> Array:
         """Return a standard normal number for each vector, always the same for the same vector."""
-        keys = self._keys[np.arange(self.size), vectors].sum(axis=1, dtype=np.uint64)
+        keys: Array = self._keys[np.arange(self.size), vectors].sum(axis=1, dtype=np.uint64)
         first, second = (_mix(keys + np.uint64(2 * salt + k)) for k in (1, 2))
         # Box and Muller; the 0.5 keeps the logarithm finite
         scale = 2.0**-53
@@ -154,7 +154,7 @@ class Problem:
     @cached_property
     def _keys(self) -> Array:
         rng = np.random.default_rng([self.seed, 77])
-        return rng.integers(2**63, size=self.seconds.shape, dtype=np.uint64)
+        return np.asarray(rng.integers(2**63, size=self.seconds.shape, dtype=np.uint64))
 
     def loss(self, vector: Array) -> float:
         """Return the loss of one choice vector, in percent of the float accuracy."""
