@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from inc_core.config.dump import config_to_dict
@@ -64,7 +64,7 @@ class Run:
         trial = self._result.best_seen() or (self._result.trials or (None,))[0]
         if trial is None or (trial.accuracy is None and self._result.best is None):
             raise IncError(f"no trial finished, so there is no model: {self._result.message}")
-        adaptor, batch = self.session.opened.adaptor, self._sample()
+        adaptor, batch = self.session.opened.adaptor, self._sample
         model, calibration = self._job.builder.build(trial.recipe)
         latency = compare_speed(adaptor, self.session.opened.model, model, batch)
         kept_float = self._keeps_float(trial, latency)
@@ -162,7 +162,7 @@ class Run:
             criterion=config.criterion,
             exit_policy=config.exit_policy,
             objectives=self._objectives(config.objectives),
-            sample=self._sample(),
+            sample=self._sample,
             probe_inputs=self._probe_inputs(),
             cache=cache,
             content_key=content_key(self._problem),
@@ -183,7 +183,7 @@ class Run:
             return session.space
         opened = session.opened
         table = measure_latency(
-            opened.adaptor, opened.model, session.space.capabilities, self._sample(),
+            opened.adaptor, opened.model, session.space.capabilities, self._sample,
             journal=journal, cache=cache,
         )  # fmt: skip
         return session.space if table is None else narrow_by_speed(session.space, table)
@@ -204,12 +204,11 @@ class Run:
             for name, weight in configured.items()
         )
 
+    @cached_property
     def _sample(self) -> Any:
-        """Return one batch of inputs to measure on; ``None`` if there is no data at all."""
-        for loader in (self.session.eval_dataloader, self.session.calib_dataloader):
-            if loader is not None:
-                return next((batch.inputs for batch in iter_batches(loader)), None)
-        return None
+        """One batch of inputs to measure on, read once; ``None`` if there is no data at all."""
+        inputs = self._probe_inputs()
+        return None if inputs is None else next(inputs(), None)
 
     def _say(self, line: str) -> None:
         if self._verbose:

@@ -120,11 +120,7 @@ class _Search:
             criterion=self.criterion,
             baseline=self.baseline.objectives,
             weights={entry.name: entry.weight for entry in entries},
-            higher_is_better={
-                **{e.name: bool(getattr(e.objective, "higher_is_better", False)) for e in entries},
-                # as an objective too, accuracy has the metric's direction, which only we know
-                "accuracy": self.criterion.higher_is_better,
-            },
+            higher_is_better={entry.name: self._direction(entry.objective) for entry in entries},
         )
         job.emit("inc_tuning_started", space=job.space, baseline=self.baseline.accuracy)
         job.say(baseline_line(self.baseline))
@@ -137,6 +133,7 @@ class _Search:
         return self._result(stop)
 
     def _direction(self, objective: Objective) -> bool:
+        """Return an objective's direction; one that states ``None``, as accuracy, has the metric's."""
         stated = getattr(objective, "higher_is_better", False)
         return self.criterion.higher_is_better if stated is None else bool(stated)
 

@@ -11,6 +11,7 @@ import pytest
 
 from inc_core.config.types import CriterionConfig, ExitPolicyConfig
 from inc_core.errors import CalibrationError, EvaluationError, QuantizationError, StrategyError
+from inc_core.objectives import Accuracy
 from inc_core.tuning.evaluate import FunctionEvaluator
 from inc_core.tuning.job import WeightedObjective, build
 from inc_core.tuning.journal import Journal
@@ -260,6 +261,19 @@ class TestEnd:
         assert result.stopped_by == "exhausted"
         assert result.best.number == 7
         assert "float_ops" in result.baseline.objectives
+
+    @pytest.mark.parametrize(("higher", "winner"), [(True, 2), (False, 1)])
+    def test_accuracy_as_an_objective_has_the_direction_of_the_metric(self, search, higher, winner):
+        job = scripted(
+            search,
+            1.0,
+            *[0.999, 1.001] + [1.0] * 5,
+            criterion=CriterionConfig(higher_is_better=higher),
+            exit_policy=ExitPolicyConfig(timeout=3600),
+            objectives=[WeightedObjective("whatever_its_name", Accuracy())],
+            sample=search.data.inputs,
+        )
+        assert tune(job).best.number == winner
 
     def test_time_is_measured_by_the_clock_given(self, search):
         ticks = itertools.count(step=10.0)  # each look at the clock costs 10 s
