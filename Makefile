@@ -5,13 +5,25 @@ BIN := $(VENV)/bin
 PROJECTS := . ./plugins/inc_onnx ./plugins/inc_metrics
 INSTALLED := $(VENV)/.installed
 DEMO_OUT ?= out/digits-int8
+# PyTorch is large: its plugin has an environment of its own, and the other targets do without
+VENV_TORCH ?= .venv-torch
+BIN_TORCH := $(VENV_TORCH)/bin
+INSTALLED_TORCH := $(VENV_TORCH)/.installed
+TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint format bench slow clean
+.PHONY: demo test test-torch lint format bench slow slow-torch clean
 
 $(INSTALLED): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e ".[dev]" -e ./plugins/inc_onnx -e "./plugins/inc_metrics[test]"
+	touch $@
+
+$(INSTALLED_TORCH): pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -m venv $(VENV_TORCH)
+	$(BIN_TORCH)/python -m pip install --quiet --upgrade pip
+	$(BIN_TORCH)/python -m pip install --quiet "$(TORCH)"
+	$(BIN_TORCH)/python -m pip install --quiet -e ".[test]" -e ./plugins/inc_metrics -e ./plugins/inc_onnx -e "./plugins/inc_torch[test]"
 	touch $@
 
 demo: $(INSTALLED)  ## tune, report, save and verify a trained digits CNN
@@ -23,8 +35,14 @@ test: $(INSTALLED)  ## every test that needs neither big assets nor minutes
 	$(BIN)/python -m pytest -q -m "not slow" tests/integration
 	$(BIN)/python -m pytest -q -m "not slow" plugins/inc_metrics/tests plugins/inc_onnx/tests
 
+test-torch: $(INSTALLED_TORCH)  ## the tests of the PyTorch plugin
+	OMP_NUM_THREADS=1 $(BIN_TORCH)/python -m pytest -q -m "not slow" plugins/inc_torch/tests
+
 slow: $(INSTALLED)  ## the tests that need minutes, or the assets named by INC_ASSETS
-	$(BIN)/python -m pytest -q -m slow tests plugins
+	$(BIN)/python -m pytest -q -m slow tests plugins --ignore plugins/inc_torch
+
+slow-torch: $(INSTALLED_TORCH)
+	OMP_NUM_THREADS=1 $(BIN_TORCH)/python -m pytest -q -m slow plugins/inc_torch/tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -39,4 +57,4 @@ bench: $(INSTALLED)  ## one table per claim; see benchmarks/README.md
 	for script in benchmarks/onnx_*.py benchmarks/strategies.py benchmarks/early_stop.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) build out inc_workspace *.egg-info plugins/*/src/*.egg-info
+	rm -rf $(VENV) $(VENV_TORCH) build out inc_workspace *.egg-info plugins/*/src/*.egg-info

@@ -1,0 +1,1 @@
+"""The kernel table, and the operators that own kernels bring to torch."""

@@ -1,0 +1,1 @@
+"""Static int8: an exported graph is lowered to fused, prepacked oneDNN ops."""

@@ -1,0 +1,1 @@
+"""Quantization-aware training, and access to weights for pruning."""
