@@ -20,7 +20,7 @@ LAYERS = 4
 def meet(folder):
     """Wait until two evaluations are here at the same time."""
     Path(folder, f"here-{os.getpid()}").touch()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while len(list(Path(folder).glob("here-*"))) < 2 and time.monotonic() < end:
         time.sleep(0.01)
 

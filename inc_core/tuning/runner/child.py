@@ -33,14 +33,16 @@ def main(folder: str) -> None:
     replies = _take_stdout()
     requests = _listen()
     job, terms = read_job(Path(folder))
-    _send(replies, {"event": "ready"})
+    _send(replies, {"event": "ready", "thread": threading.get_ident()})
     while True:
-        _send(replies, _answer(job, terms, requests.get()))
+        request = requests.get()
+        # the stacks are written before the parent kills: it reads where the trial hung
+        faulthandler.dump_traceback_later(request["seconds"])
+        _send(replies, {"event": "started"})  # from here on its end is the trial's
+        _send(replies, _answer(job, terms, request))
 
 
 def _answer(job: TuningJob, terms: Terms, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    # the stacks are written shortly before the parent kills: it reads where the trial hung
-    faulthandler.dump_traceback_later(request["seconds"])
     recipe = Recipe.from_json(request["recipe"])
     try:
         gate = terms.gate_of(request["gated"])

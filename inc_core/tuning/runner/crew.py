@@ -16,7 +16,7 @@ from inc_core.tuning.runner.contract import Ask
 from inc_core.tuning.runner.limits import Limits
 from inc_core.tuning.runner.worker import START_SECONDS, Answers, Worker
 
-__all__ = ["Crew", "Event", "Finished", "Lost"]
+__all__ = ["Crew", "Event", "Finished", "Lost", "Unstarted"]
 
 # How often limits are looked at: memory can grow by some 50 MB in between.
 POLL_SECONDS = 0.02
@@ -37,7 +37,13 @@ class Lost(NamedTuple):
     error: str
 
 
-Event: TypeAlias = Finished | Lost
+class Unstarted(NamedTuple):
+    """A child, idle until then, that ended or stood still before it took up its trial."""
+
+    worker: Worker
+
+
+Event: TypeAlias = Finished | Lost | Unstarted
 
 
 class Crew:
@@ -107,7 +113,9 @@ class Crew:
                 self.dismiss(worker)
             elif reply["event"] == "ready":
                 self._proven = True
-                worker.note_ready()
+                worker.note_ready(reply["thread"])
+            elif reply["event"] == "started":
+                worker.note_begun()
             else:
                 worker.busy = False
                 yield Finished(worker, reply)
@@ -122,14 +130,16 @@ class Crew:
             while True:
                 yield self._answers.get_nowait()
 
-    def _beyond(self, worker: Worker) -> Lost | None:
+    def _beyond(self, worker: Worker) -> Lost | Unstarted | None:
         """End a child that is beyond a limit; return what it was."""
         if not worker.busy:
             return None
         if worker.late():
-            limit = self._limits.seconds if worker.ready else START_SECONDS
             self.dismiss(worker)
-            what = "result" if worker.ready else "start of its process"
+            if worker.untouched:
+                return Unstarted(worker)
+            limit = self._limits.seconds if worker.begun else START_SECONDS
+            what = "result" if worker.begun else "start of its process"
             place = _place(worker.tail(), "Thread", last=True)
             return Lost(worker, "timeout", f"Timeout: no {what} within {limit:g} s{place}")
         limits = self._limits
@@ -141,12 +151,14 @@ class Crew:
                 worker, "oom",
                 f"OutOfMemory: {used / 1e6:.0f} MB in use, {allowed / 1e6:.0f} MB are allowed",
             )  # fmt: skip
-        # its own children may hold its output open, so that it never ends
-        return None if worker.alive else self._died(worker)
+        # what a dead one has said comes first, then the end of its output
+        return None if worker.alive or worker.may_speak() else self._died(worker)
 
-    def _died(self, worker: Worker) -> Lost:
+    def _died(self, worker: Worker) -> Lost | Unstarted:
         worker.wait_for_end()
         code = self.dismiss(worker)
+        if worker.untouched:
+            return Unstarted(worker)
         tail = worker.tail()
         if not worker.ready and not self._proven:
             raise EvaluationError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from inc_core.errors import CalibrationError, DataError
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner.contract import Ask, Outcome, Terms
-from inc_core.tuning.runner.crew import Crew, Event, Lost
+from inc_core.tuning.runner.crew import Crew, Event, Lost, Unstarted
 from inc_core.tuning.runner.limits import Limits, trial_seconds
 from inc_core.tuning.runner.payload import write_calibration, write_job
 from inc_core.tuning.runner.worker import Worker
@@ -161,7 +161,9 @@ class _Board:
 
     def _note(self, event: Event) -> None:
         task = self._running.pop(event.worker)
-        if isinstance(event, Lost):
+        if isinstance(event, Unstarted):
+            self._send(task)  # it did not run there: that was no try
+        elif isinstance(event, Lost):
             self._lose(task, event)
         elif event.reply["event"] == "raised":
             raise RAISED[event.reply["type"]](event.reply["message"])

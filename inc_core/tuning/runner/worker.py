@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -26,8 +27,11 @@ CHILD_VARIABLE = "INC_TRIAL_PROCESS"
 # Frameworks may take long to import, and large models to load.
 START_SECONDS = 600.0
 
-# A child writes its stacks at the limit of time; this long later it is killed.
-GRACE_SECONDS = 0.3
+# A child that waits for a trial takes it up within milliseconds, even where memory is swapped.
+TAKE_UP_SECONDS = 60.0
+
+# A child writes its stacks at the limit of time; it is killed when they are there, or this much later.
+GRACE_SECONDS = 5.0
 
 # From the end of its output to its own.
 END_SECONDS = 2.0
@@ -75,9 +79,12 @@ class Worker:
         threads: int,
         answers: Answers,
     ) -> None:
-        self.ready = self.busy = False
+        self.ready = self.busy = self.begun = False
         self.alone = False
-        self.deadline = time.monotonic() + START_SECONDS
+        self._reused = False
+        self._deadline = time.monotonic() + START_SECONDS
+        self._thread = 0
+        self._dead_since: float | None = None
         self._log = folder / f"log-{number}.txt"
         self._log_start = 0
         with self._log.open("wb") as log:
@@ -99,27 +106,48 @@ class Worker:
         """Whether the process runs."""
         return self._process.poll() is None
 
+    @property
+    def untouched(self) -> bool:
+        """Whether it has not taken up what it was sent, although it was waiting for it."""
+        return self.busy and self._reused and not self.begun
+
     def start(self, ask: Ask, seconds: float) -> None:
-        """Send a recipe; the clock of its trial starts when the child can begin with it."""
-        self.busy = True
+        """Send a recipe; the clock of its trial starts when the child takes it up."""
+        self.busy, self.begun = True, False
+        self._reused = self.ready
         self._seconds = seconds
         self._log_start = self._log.stat().st_size
+        if self._reused:
+            self._deadline = time.monotonic() + TAKE_UP_SECONDS
         request = {**ask._asdict(), "recipe": ask.recipe.to_json(), "seconds": seconds}
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it is dead: its end of file tells the same
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        if self.ready:
-            self._begin()
 
-    def note_ready(self) -> None:
-        """Note that the child has loaded the job."""
+    def note_ready(self, thread: int) -> None:
+        """Note that the child has loaded the job.
+
+        Args:
+            thread: Identity of the thread that runs its trials.
+        """
         self.ready = True
-        if self.busy:
-            self._begin()
+        self._thread = thread
 
-    def _begin(self) -> None:
-        self.deadline = time.monotonic() + self._seconds + GRACE_SECONDS
+    def note_begun(self) -> None:
+        """Note that the child has taken up its trial."""
+        self.begun = True
+        self._deadline = time.monotonic() + self._seconds
+
+    def may_speak(self) -> bool:
+        """Whether lines of a dead child may still be on their way.
+
+        Its own children are ended: they may hold its output open, so that it never ends.
+        """
+        if self._dead_since is None:
+            self._dead_since = time.monotonic()
+            self._signal_group()
+        return time.monotonic() < self._dead_since + END_SECONDS
 
     def wait_for_end(self) -> None:
         """Wait for a process that is ending: its exit code says why, unless it is killed first."""
@@ -128,7 +156,15 @@ class Worker:
 
     def late(self) -> bool:
         """Whether it works, or starts, for longer than it may."""
-        return (self.busy or not self.ready) and time.monotonic() > self.deadline
+        beyond = time.monotonic() - self._deadline
+        if beyond < 0 or not (self.busy or not self.ready):
+            return False
+        return not self.begun or beyond > GRACE_SECONDS or self._shows_its_place()
+
+    def _shows_its_place(self) -> bool:
+        """Whether the innermost frame of the trial is in the log."""
+        pattern = rf"Thread 0x0*{self._thread:x}\b[^\n]*\n +File [^\n]*\n"
+        return re.search(pattern, self.tail() + "\n") is not None
 
     def resident(self) -> int:
         """Return the bytes that it occupies, 0 where that is not known."""
@@ -136,17 +172,20 @@ class Worker:
 
     def kill(self) -> int:
         """End the process and those that it started; return its exit code, negative for signals."""
+        self._signal_group()
+        code = self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # something unsent
+            self._process.stdin.close()
+        return code
+
+    def _signal_group(self) -> None:
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except AttributeError:  # Windows
             self._process.kill()
         except (ProcessLookupError, PermissionError):  # it is gone
             pass
-        code = self._process.wait()
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # something unsent
-            self._process.stdin.close()
-        return code
 
     def tail(self) -> str:
         """Return the end of what was printed since the trial, or the process, started."""
