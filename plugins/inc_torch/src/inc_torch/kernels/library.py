@@ -1,0 +1,105 @@
+"""Find and load the native library, once a process, as ``INC_KERNELS`` says.
+
+The library is ``libinc_torch.so`` beside this file, built when the plugin was installed. It reaches torch
+through its stable C interface, found by name at run time, so one binary serves every torch that has it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from inc_core.errors import ConfigError, did_you_mean
+from inc_torch.kernels import operators
+
+logger = logging.getLogger("inc_core.torch.kernels")
+
+SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
+LIBRARY = Path(__file__).with_name(f"libinc_torch{SUFFIX}")
+ISAS = ("scalar", "avx2", "avx512_vnni")
+"""Instruction sets, by the number that the library gives them."""
+
+CHOICES = ("", "native", "reference", *ISAS)
+
+
+class KernelStatus(NamedTuple):
+    """Which kernels run the operators on CPU, and why."""
+
+    native: bool
+    isa: str | None
+    """One of ``ISAS`` if native."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"native {self.isa}" if self.native else "reference"
+
+
+class _UnavailableError(Exception):
+    """Why the native library cannot be used."""
+
+
+def kernel_status() -> KernelStatus:
+    """Say which kernels are in use: ``str(kernel_status())`` is what the ledger shows."""
+    return load()[0]
+
+
+@functools.lru_cache(maxsize=1)
+def load() -> tuple[KernelStatus, torch.library.Library]:
+    """Register the operators, with native kernels if they are wanted and can be had.
+
+    Raises:
+        ConfigError: If ``INC_KERNELS`` is not one of ``CHOICES``, or demands what is not there.
+    """
+    choice = os.environ.get("INC_KERNELS", "")
+    if choice not in CHOICES:
+        raise ConfigError(
+            f"INC_KERNELS={choice!r}: no such kernels.{did_you_mean(choice, CHOICES[1:])} "
+            f"Choices: {', '.join(CHOICES[1:])}"
+        )
+    library = operators.register()
+    if choice == "reference":
+        return KernelStatus(False, None, "INC_KERNELS=reference"), library
+    try:
+        isa = _load_native(None if choice in ("", "native") else choice)
+    except _UnavailableError as error:
+        if choice:
+            raise ConfigError(f"INC_KERNELS={choice!r} cannot be met: {error}") from error
+        logger.warning("kernels run in plain torch, slower: %s", error)
+        return KernelStatus(False, None, str(error)), library
+    return KernelStatus(True, isa, "INC_KERNELS" if choice in ISAS else "best of this CPU"), library
+
+
+def _load_native(wanted: str | None) -> str:
+    """Register the native kernels and give back the instruction set in use."""
+    if not LIBRARY.exists():
+        raise _UnavailableError(
+            "the native library was not built when inc-torch was installed (install a C++ compiler, then "
+            "inc-torch again; INC_REQUIRE_NATIVE=1 shows why the build fails)"
+        )
+    native = _open()
+    if wanted is not None and native.inc_set_isa(ISAS.index(wanted)) != ISAS.index(wanted):
+        raise _UnavailableError(f"this CPU has no {wanted}")
+    libtorch = Path(torch.__file__).parent / "lib" / f"libtorch_cpu{SUFFIX}"
+    missing = native.inc_torch_register(str(libtorch).encode())
+    if missing:
+        raise _UnavailableError(
+            f"torch {torch.__version__} cannot take native kernels: {missing.decode()}"
+        )
+    return ISAS[native.inc_isa()]
+
+
+def _open() -> ctypes.CDLL:
+    try:
+        native = ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        raise _UnavailableError(f"{LIBRARY.name} cannot be loaded: {error}") from error
+    native.inc_torch_register.argtypes = [ctypes.c_char_p]
+    native.inc_torch_register.restype = ctypes.c_char_p
+    return native

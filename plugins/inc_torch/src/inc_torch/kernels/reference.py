@@ -1,0 +1,163 @@
+"""What each operator computes, in plain torch ops: the oracle of every test, and the fallback.
+
+Integer sums are exact on every device and machine. The contract that native kernels share:
+
+* rounding is half to even, and what does not fit saturates;
+* a NaN quantizes to the zero point where scale and zero point are given;
+* a row of activations that holds a NaN or an infinity gives a row of NaN where they are chosen per row;
+* the result has the dtype of ``x``; sums and epilogues are computed in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from inc_torch.kernels.packing import Int4Weight, unpack_int4_weight, unpack_int8_weight
+
+EXACT_CHUNK = 512
+"""Inputs summed at once: 512 * 255 * 127 < 2**24, so a float32 matrix product of integers is exact."""
+
+SMALLEST_SCALE = torch.finfo(torch.float32).tiny
+"""Below it ``1 / scale`` overflows; such a row is all zero for every purpose."""
+
+
+def dynamic_linear(
+    x: Tensor,
+    packed: Tensor,
+    column_sums: Tensor,
+    scales: Tensor,
+    bias: Tensor | None,
+    out_features: int,
+    activation: int,
+) -> Tensor:
+    """Quantize each row of ``x`` to uint8, multiply in integers, rescale, add the bias, activate."""
+    rows = x.reshape(-1, x.shape[-1]).float()
+    q, row_scales, zero_points = quantize_rows(rows)
+    weight = unpack_int8_weight(packed, x.shape[-1], out_features)
+    sums = _integer_product(q, weight) - zero_points * column_sums[:out_features]
+    y = sums.float() * (row_scales * scales[:out_features])
+    if bias is not None:
+        y = y + bias[:out_features]
+    return activate(y, activation).reshape(*x.shape[:-1], out_features).to(x.dtype)
+
+
+def quantize_rows(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose scale and zero point of each row so that they cover it and zero, and quantize to 0..255.
+
+    Args:
+        rows: float32, shape ``(M, K)``.
+
+    Returns:
+        int32 values ``(M, K)``, float32 scales ``(M, 1)``, int32 zero points ``(M, 1)``; the scale of a row
+        with a NaN or an infinity is NaN.
+    """
+    lo = rows.amin(1, keepdim=True).clamp(max=0)
+    hi = rows.amax(1, keepdim=True).clamp(min=0)
+    scales = (hi - lo) / 255
+    usable = scales >= SMALLEST_SCALE
+    finite = torch.isfinite(scales)
+    safe = torch.where(usable & finite, scales, 1)
+    inverse = 1 / safe
+    zero_points = torch.where(finite, torch.round(-lo * inverse), 0).to(torch.int32)
+    values = torch.where(finite, torch.round(rows * inverse), 0) + zero_points
+    q = values.clamp(0, 255).to(torch.int32)
+    return q, torch.where(finite, safe, torch.nan), zero_points
+
+
+def int4_linear(
+    x: Tensor,
+    packed: Tensor,
+    scales: Tensor,
+    zero_points: Tensor | None,
+    bias: Tensor | None,
+    in_features: int,
+    out_features: int,
+    group_size: int,
+    compute: int,
+) -> Tensor:
+    """Multiply by a 4-bit weight; ``compute`` says in what the activations are: fp32, bf16 or int8."""
+    weight = Int4Weight(packed, scales, zero_points, in_features, out_features, group_size)
+    rows = x.reshape(-1, in_features).float()
+    if compute == 1:
+        rows = rows.bfloat16().float()
+    elif compute == 2:
+        rows = _through_int8_groups(rows, group_size)
+    y = rows @ unpack_int4_weight(weight).t()
+    if bias is not None:
+        y = y + bias
+    return y.reshape(*x.shape[:-1], out_features).to(x.dtype)
+
+
+def quantize_groups(rows: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
+    """Quantize each group of each row symmetrically to int8.
+
+    Returns:
+        int32 values in -127..127, shape ``(M, G, group_size)``, zeros beyond the row; float32 scales
+        ``(M, G, 1)``, NaN for a group with a NaN or an infinity.
+    """
+    padded = torch.nn.functional.pad(rows, (0, -rows.shape[1] % group_size))
+    groups = padded.reshape(rows.shape[0], -1, group_size)
+    scales = groups.abs().amax(2, keepdim=True) / 127
+    finite = torch.isfinite(scales)
+    inverse = torch.where(finite & (scales >= SMALLEST_SCALE), 1 / scales, 0)
+    values = torch.where(finite, torch.round(groups * inverse), 0)
+    return values.to(torch.int32), torch.where(finite, scales, torch.nan)
+
+
+def quantize(x: Tensor, scale: float, zero_point: int, signed: bool) -> Tensor:
+    """``clamp(round(x / scale) + zero_point)`` as uint8 or int8; the division is by multiplying."""
+    lo, hi, dtype = (-128, 127, torch.int8) if signed else (0, 255, torch.uint8)
+    inverse = torch.tensor(scale, dtype=torch.float32).reciprocal().to(x.device)
+    # beyond +-2**30 every zero point leaves it saturated, and adding stays exact in int32
+    steps = torch.round(x.float() * inverse).nan_to_num(0.0).clamp(-(2.0**30), 2.0**30)
+    return (steps.to(torch.int32) + zero_point).clamp(lo, hi).to(dtype)
+
+
+def dequantize(q: Tensor, scale: float, zero_point: int) -> Tensor:
+    """``(q - zero_point) * scale`` as float32."""
+    return (q.to(torch.int32) - zero_point).float() * torch.tensor(scale, dtype=torch.float32).to(
+        q.device
+    )
+
+
+def layer_norm_quantize(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    scale: float,
+    zero_point: int,
+    signed: bool,
+) -> Tensor:
+    """Normalise over the last dimension, then quantize."""
+    y = torch.nn.functional.layer_norm(x.float(), x.shape[-1:], weight, bias, eps)
+    return quantize(y, scale, zero_point, signed)
+
+
+def activate(y: Tensor, activation: int) -> Tensor:
+    """Apply an ``Activation`` by its number."""
+    functional = torch.nn.functional
+    if activation == 1:
+        return functional.relu(y)
+    if activation == 2:
+        return functional.gelu(y)
+    if activation == 3:
+        return functional.gelu(y, approximate="tanh")
+    if activation == 4:
+        return functional.silu(y)
+    return y
+
+
+def _integer_product(q: Tensor, weight: Tensor) -> Tensor:
+    """``q @ weight.T`` in int32, exact."""
+    total = torch.zeros(q.shape[0], weight.shape[0], dtype=torch.int32, device=q.device)
+    for k in range(0, q.shape[1], EXACT_CHUNK):
+        part = slice(k, k + EXACT_CHUNK)
+        total += (q[:, part].float() @ weight[:, part].float().t()).to(torch.int32)
+    return total
+
+
+def _through_int8_groups(rows: Tensor, group_size: int) -> Tensor:
+    values, scales = quantize_groups(rows, group_size)
+    return (values * scales).reshape(rows.shape[0], -1)[:, : rows.shape[1]]
