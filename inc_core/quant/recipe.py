@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from inc_core.quant.spec import OpConfig, OpKey
@@ -73,10 +74,13 @@ class Recipe:
             options=tuple(fields["options"]),
         )
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that two recipes share only if they make the same choices."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        configs: dict[OpConfig, int] = {}
+        ops = [(*op, configs.setdefault(config, len(configs))) for op, config in self.ops.items()]
+        choices = [ops, [c.to_json() for c in configs], self.calib_samples, self.options]
+        text = json.dumps(choices, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:

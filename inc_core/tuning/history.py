@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from inc_core.quant.recipe import Recipe
-from inc_core.quant.spec import OpConfig, OpKey
 from inc_core.tuning.checks import Scores
 from inc_core.tuning.early_stop import pack_scores, unpack_scores
 from inc_core.tuning.journal import Journal, Record
+from inc_core.tuning.packing import (
+    RecipePacker,
+    pack_base,
+    pack_trial,
+    unpack_base,
+    unpack_trial,
+)
 from inc_core.tuning.trial import Baseline, Trial
 
-__all__ = ["History", "baseline_of", "pack_trial", "trials_of", "unpack_trial"]
+__all__ = ["History", "baseline_of", "trials_of"]
+
+logger = logging.getLogger("inc_core.tuning")
+
+# What a value of the wrong kind raises when it is taken apart: a record with a right checksum may
+# still have been written by something else.
+WRONG_CONTENT = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+
+_NO_RECIPE = Recipe({})
 
 
 class History:
@@ -24,14 +40,24 @@ class History:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._replay: dict[str, Mapping[str, Any]] = {}
-        self._numbers: set[int] = set()
-        for fields in journal.of("finished"):
-            self._numbers.add(fields["trial"]["number"])
-            if fields["trial"]["status"] != "cached":
-                self._replay.setdefault(fields["fingerprint"], fields["trial"])
-        self._accepted = {fields["number"] for fields in journal.of("accepted")}
+        self._packer: RecipePacker | None = None
         self._done: dict[str, Trial] = {}
+        self._replay: dict[str, Trial] = {}
+        self._numbers: set[int] = set()
+        unusable = 0
+        for fields in journal.of("finished"):
+            try:
+                trial = unpack_trial(fields["trial"], _NO_RECIPE)
+                fingerprint = str(fields["fingerprint"])
+            except WRONG_CONTENT:
+                unusable += 1
+                continue
+            self._numbers.add(trial.number)
+            if trial.status != "cached":
+                self._replay.setdefault(fingerprint, trial)
+        if unusable:
+            logger.warning("%d journaled trial(s) make no sense and run again", unusable)
+        self._accepted = {fields.get("number") for fields in journal.of("accepted")}
 
     def baseline(self) -> Baseline | None:
         """Return the float model's evaluation, if it was journaled."""
@@ -48,8 +74,11 @@ class History:
     def scores(self) -> Scores | None:
         """Return the float model's score of each sample, if they were journaled."""
         for fields in self._journal.of("measured"):
-            if fields["what"] == "baseline_scores":
-                return unpack_scores(fields["value"])
+            if fields.get("what") == "baseline_scores":
+                try:
+                    return unpack_scores(fields["value"])
+                except WRONG_CONTENT:
+                    continue
         return None
 
     def add_scores(self, scores: Scores) -> None:
@@ -72,7 +101,7 @@ class History:
                 self._journal_trial(trial, fingerprint)
             return trial
         if fingerprint in self._replay:
-            trial = replace(unpack_trial(self._replay[fingerprint]), number=number)
+            trial = replace(self._replay[fingerprint], number=number, recipe=recipe)
             self._done[fingerprint] = trial
             return trial
         return None
@@ -91,62 +120,86 @@ class History:
         if number not in self._accepted:
             self._journal.append("accepted", number=number)
 
-    def confirmed(self, number: int) -> Trial | None:
+    def confirmed(self, rejected: Trial) -> Trial | None:
         """Return an early rejected trial's evaluation on all samples, if it was journaled."""
         for fields in self._journal.of("confirmed"):
-            if fields["trial"]["number"] == number:
-                return unpack_trial(fields["trial"])
+            try:
+                trial = unpack_trial(fields["trial"], rejected.recipe)
+            except WRONG_CONTENT:
+                continue
+            if trial.number == rejected.number:
+                return trial
         return None
 
     def confirm(self, trial: Trial) -> None:
         """Journal that an early rejected trial was evaluated on all samples in the end."""
-        self._journal.append("confirmed", trial=pack_trial(trial))
+        self._append_trial("confirmed", trial, trial.recipe.fingerprint)
 
     def _journal_trial(self, trial: Trial, fingerprint: str) -> None:
-        self._journal.append("finished", fingerprint=fingerprint, trial=pack_trial(trial))
+        self._append_trial("finished", trial, fingerprint)
+
+    def _append_trial(self, type: str, trial: Trial, fingerprint: str) -> None:
+        if self._packer is None:
+            self._packer = self._base(trial.recipe)
+        packed = pack_trial(trial, self._packer)
+        self._journal.append(type, fingerprint=fingerprint, trial=packed)
+
+    def _base(self, recipe: Recipe) -> RecipePacker:
+        """Return a packer by the journal's base recipe; the first trial's becomes it."""
+        for packer in _packers(self._journal.records).values():
+            return packer
+        self._journal.append("base", recipe=pack_base(recipe))
+        return RecipePacker(recipe)
 
 
 def baseline_of(records: tuple[Record, ...]) -> Baseline | None:
     """Return the last journaled baseline."""
     for record in reversed(records):
-        if record.type == "measured" and record.fields["what"] == "baseline":
-            return Baseline(**record.fields["value"])
+        if record.type == "measured" and record.fields.get("what") == "baseline":
+            try:
+                baseline = Baseline(**record.fields["value"])
+                accuracy = baseline.accuracy
+                if accuracy is None or math.isfinite(accuracy):
+                    return baseline
+            except WRONG_CONTENT:
+                continue
     return None
 
 
 def trials_of(records: tuple[Record, ...]) -> Iterator[Trial]:
-    """Yield the journaled trials, each number once, in order; a repeated one counts as it ended."""
-    by_number = {
-        record.fields["trial"]["number"]: record.fields["trial"]
-        for record in records
-        if record.type in ("finished", "confirmed")
-    }
-    return (unpack_trial(by_number[number]) for number in sorted(by_number))
+    """Yield the journaled trials, each number once, in order; a repeated one counts as it ended.
+
+    One whose recipe cannot be read has a recipe without ops.
+    """
+    packers = _packers(records)
+    by_number: dict[int, Trial] = {}
+    for record in records:
+        if record.type in ("finished", "confirmed"):
+            try:
+                recipe = _recipe_of(record.fields, packers)
+                trial = unpack_trial(record.fields["trial"], recipe)
+            except WRONG_CONTENT:
+                continue
+            by_number[trial.number] = trial
+    return (by_number[number] for number in sorted(by_number))
 
 
-def pack_trial(trial: Trial) -> dict[str, Any]:
-    """Return a trial as plain values, each distinct config once: a tenth of ``Trial.to_json``."""
-    index: dict[OpConfig, int] = {}
-    ops = [
-        [op.name, op.type, index.setdefault(config, len(index))]
-        for op, config in trial.recipe.ops.items()
-    ]
-    recipe = {
-        "configs": [config.to_json() for config in index],
-        "ops": ops,
-        "calib_samples": trial.recipe.calib_samples,
-        "options": list(trial.recipe.options),
-    }
-    return {**vars(trial), "objectives": dict(trial.objectives), "recipe": recipe}
+def _packers(records: tuple[Record, ...]) -> dict[str, RecipePacker]:
+    found = {}
+    for record in records:
+        if record.type == "base":
+            try:
+                base = unpack_base(record.fields["recipe"])
+            except WRONG_CONTENT:
+                continue
+            found[base.fingerprint] = RecipePacker(base)
+    return found
 
 
-def unpack_trial(fields: Mapping[str, Any]) -> Trial:
-    """Inverse of ``pack_trial``."""
-    packed = fields["recipe"]
-    configs = [OpConfig.from_json(config) for config in packed["configs"]]
-    recipe = Recipe(
-        ops={OpKey(name, type): configs[k] for name, type, k in packed["ops"]},
-        calib_samples=packed["calib_samples"],
-        options=tuple(packed["options"]),
-    )
-    return Trial(**{**fields, "recipe": recipe})
+def _recipe_of(fields: Mapping[str, Any], packers: Mapping[str, RecipePacker]) -> Recipe:
+    packed = fields["trial"]["recipe"]
+    packer = packers.get(packed.get("base", ""), RecipePacker(_NO_RECIPE))
+    try:
+        return packer.unpack(packed, fields["fingerprint"])
+    except WRONG_CONTENT:
+        return _NO_RECIPE

@@ -22,9 +22,9 @@ logger = logging.getLogger("inc_core.tuning")
 # What must survive a power cut; other records may be lost, at the price of nothing.
 DURABLE = frozenset(
     {"header", "measured", "finished", "confirmed", "accepted", "stopped", "closed"}
-)
+)  # "base" needs none of its own: the trial that follows it syncs both
 
-# Room for the closing records of the largest models seen (a recipe of 10,000 ops is 0.4 MB).
+# Room for the closing records of the largest models seen (a whole recipe of 10,000 ops is 0.4 MB).
 BALLAST_BYTES = 1_000_000
 
 

@@ -281,7 +281,7 @@ class _Search:
         if not rejected:
             return stop
         closest = min(rejected, key=lambda trial: self.criterion.loss(trial.accuracy or 0.0))
-        trial = self.history.confirmed(closest.number)
+        trial = self.history.confirmed(closest)
         if trial is None:
             ask = Ask(closest.number, closest.recipe, gated=False)
             with closing(self._run([ask])) as outcomes:
