@@ -16,6 +16,7 @@ from inc_core.facade.parts import Parts
 from inc_core.facade.run import Run
 from inc_core.facade.session import open_session
 from inc_core.plugin import Plugins, get_plugins
+from inc_core.tuning.console import Console
 
 if TYPE_CHECKING:
     from inc_core.tuned_model import TunedModel
@@ -70,8 +71,9 @@ class Quantization(Parts):
             ConfigError: If something that the run needs is missing or wrong.
             IncError: The other errors of ``inc_core.errors``; nothing is swallowed.
         """
-        session = open_session(self.config, self, self._plugins or get_plugins())
-        self._run = Run(session, verbose=self.verbose)
+        console = Console(verbose=self.verbose)
+        session = open_session(self.config, self, self._plugins or get_plugins(), console)
+        self._run = Run(session)
         result = self._run.tune()
         if result.best is None and not self._may_return_best_seen():
             raise GoalNotMetError(self._run.why_not_met(), result)

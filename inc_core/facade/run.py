@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -39,9 +38,8 @@ SAMPLE_SIZE = 8
 class Run:
     """The search of one session, and the model that it ends with."""
 
-    def __init__(self, session: Session, *, verbose: bool = False) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self._verbose = verbose
         self._job: TuningJob | None = None
         self._result: TuningResult | None = None
         self._problem: Mapping[str, str] = {}
@@ -65,8 +63,11 @@ class Run:
         if trial is None or (trial.accuracy is None and self._result.best is None):
             raise IncError(f"no trial finished, so there is no model: {self._result.message}")
         adaptor, batch = self.session.opened.adaptor, self._sample
-        model, calibration = self._job.builder.build(trial.recipe)
-        latency = compare_speed(adaptor, self.session.opened.model, model, batch)
+        doing = self.session.console.doing
+        with doing("converting the winner"):
+            model, calibration = self._job.builder.build(trial.recipe)
+        with doing("timing it against the float model"):
+            latency = compare_speed(adaptor, self.session.opened.model, model, batch)
         kept_float = self._keeps_float(trial, latency)
         if kept_float:
             trial = as_float(trial, self._job.space, self._result.baseline)
@@ -172,7 +173,8 @@ class Run:
             runner=_runner(config.runner),
             journal=journal,
             emit=session.plugins.emit,
-            say=self._say,
+            say=session.console.say,
+            console=session.console,
         )
 
     def _space(self, journal: Journal, cache: Cache) -> TuningSpace:
@@ -182,10 +184,11 @@ class Run:
         if not tuning.speed_gate or "performance" not in tuning.objectives:
             return session.space
         opened = session.opened
-        table = measure_latency(
-            opened.adaptor, opened.model, session.space.capabilities, self._sample,
-            journal=journal, cache=cache,
-        )  # fmt: skip
+        with session.console.doing("timing single ops"):
+            table = measure_latency(
+                opened.adaptor, opened.model, session.space.capabilities, self._sample,
+                journal=journal, cache=cache,
+            )  # fmt: skip
         return session.space if table is None else narrow_by_speed(session.space, table)
 
     def _probe_inputs(self) -> Callable[[], Iterator[Any]] | None:
@@ -209,10 +212,6 @@ class Run:
         """One batch of inputs to measure on, read once; ``None`` if there is no data at all."""
         inputs = self._probe_inputs()
         return None if inputs is None else next(inputs(), None)
-
-    def _say(self, line: str) -> None:
-        if self._verbose:
-            print(line, file=sys.stderr)
 
 
 def _inputs_of(loader: Any) -> Iterator[Any]:

@@ -25,9 +25,9 @@ from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpCapability
+from inc_core.tuning.console import Console
 from inc_core.tuning.evaluate import Evaluator, MetricEvaluator
 from inc_core.tuning.indexed import function_evaluator
-from inc_core.tuning.progress import Progress
 
 __all__ = ["OpenedModel", "Session", "batch_count", "open_model", "open_session"]
 
@@ -83,6 +83,7 @@ class Session:
     calib_dataloader: Any
     eval_dataloader: Any
     evaluator: Evaluator | None
+    console: Console
 
     def calibrate(self, model: Any, options: tuple[str, ...]) -> Calibrator:
         """Return the calibrator of a (rewritten) float model over the calibration data.
@@ -131,21 +132,31 @@ class Session:
 
     def _calib_inputs(self) -> Iterator[Any]:
         batches = (batch.inputs for batch in iter_batches(self.calib_dataloader))
-        return Progress().over(batches, "calibrating")
+        return self.console.over(batches, "calibrating")
 
 
-def open_session(config: Config, parts: Parts, plugins: Plugins) -> Session:
+def open_session(
+    config: Config, parts: Parts, plugins: Plugins, console: Console | None = None
+) -> Session:
     """Resolve configuration and parts; reads no data yet.
+
+    Args:
+        config: As loaded.
+        parts: What the script set.
+        plugins: Where components are found.
+        console: Where progress is shown; a terminal's live line alone by default.
 
     Raises:
         ConfigError: If parts are missing or contradict each other.
     """
     plugins.require(config.plugins.require)
-    opened = open_model(config, parts.model, plugins)
+    console = console or Console(verbose=False)
+    with console.doing("loading the model"):
+        opened = open_model(config, parts.model, plugins)
     _refuse_training(config, parts, opened)
     space = _space(config, opened, plugins)
     calib = _calib_dataloader(config, parts, plugins, space)
-    eval_dataloader, evaluator = _evaluation(config, parts, plugins, opened.adaptor)
+    eval_dataloader, evaluator = _evaluation(config, parts, plugins, opened.adaptor, console)
     return Session(
         config=config,
         plugins=plugins,
@@ -155,6 +166,7 @@ def open_session(config: Config, parts: Parts, plugins: Plugins) -> Session:
         calib_dataloader=calib,
         eval_dataloader=eval_dataloader,
         evaluator=evaluator,
+        console=console,
     )
 
 
@@ -228,7 +240,7 @@ def _calib_dataloader(config: Config, parts: Parts, plugins: Plugins, space: Tun
 
 
 def _evaluation(
-    config: Config, parts: Parts, plugins: Plugins, adaptor: Adaptor
+    config: Config, parts: Parts, plugins: Plugins, adaptor: Adaptor, console: Console
 ) -> tuple[Any, Evaluator | None]:
     """Return the evaluation loader and the evaluator; each may be ``None``."""
     accuracy, tuning = config.evaluation.accuracy, config.tuning
@@ -250,7 +262,7 @@ def _evaluation(
         metric,
         _postprocess(config, parts, plugins),
         accuracy.iteration,
-        watch=lambda batches: Progress().over(batches, "evaluating", batch_count(loader)),
+        watch=lambda batches: console.over(batches, "evaluating", batch_count(loader)),
         order_seed=order_seed,
     )
     return loader, evaluator

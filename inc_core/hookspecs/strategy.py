@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inc_core.tuning.trial import Trial
 
 __all__ = [
+    "Forecast",
     "Measurements",
     "NoMeasurements",
     "Proposals",
@@ -81,6 +82,29 @@ class NoMeasurements:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a strategy expects of a recipe before it is tried; shown beside what is then measured.
+
+    What it has no idea of is ``None``.
+
+    Attributes:
+        loss: Accuracy lost against the float model, in units of the metric; below 0 is a gain.
+        speedup: The float model's time by the recipe's; above 1 is faster.
+        bound: The largest speed-up that it still thinks possible within the goal, of any recipe.
+        trials_left: How many trials it may still make, this one included.
+    """
+
+    loss: float | None = None
+    speedup: float | None = None
+    bound: float | None = None
+    trials_left: int | None = None
+
+
+def _unheard(recipe: Recipe | None, forecast: Forecast) -> None:
+    """Stand in for ``StrategyContext.foresee`` where nobody listens."""
+
+
+@dataclass(frozen=True)
 class StrategyContext:
     """What a strategy may know besides the space.
 
@@ -91,6 +115,9 @@ class StrategyContext:
         width: How many recipes run side by side.
         stop_at_first: Whether the user wants the first accepted recipe (``timeout: 0``).
         measure: What can be measured beside trials.
+        foresee: Optional for a strategy: ``foresee(recipe, forecast)`` before a recipe is proposed
+            says what is expected of that object; ``foresee(None, forecast)`` before the end, with
+            ``bound`` alone, what was left. Never changes the search.
     """
 
     rng: np.random.Generator
@@ -99,6 +126,7 @@ class StrategyContext:
     width: int = 1
     stop_at_first: bool = True
     measure: Measurements = field(default_factory=NoMeasurements)
+    foresee: Callable[[Recipe | None, Forecast], None] = _unheard
 
 
 class Strategy(Protocol):

@@ -44,6 +44,11 @@ class Criterion:
         allowed = self.tolerance * abs(self.baseline) if self.relative else self.tolerance
         return self.baseline - allowed if self.higher_is_better else self.baseline + allowed
 
+    @property
+    def allowed(self) -> float:
+        """The largest loss that is accepted, in units of the metric."""
+        return self.loss(self.threshold)
+
     def accepts(self, accuracy: float) -> bool:
         """Whether an accuracy meets the goal; the threshold itself does."""
         if self.higher_is_better:

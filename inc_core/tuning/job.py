@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inc_core.config.types import CriterionConfig, ExitPolicyConfig
@@ -17,6 +18,7 @@ from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.tuning.cache import Cache
+from inc_core.tuning.console import Console
 from inc_core.tuning.evaluate import Evaluator
 from inc_core.tuning.journal import Journal
 
@@ -145,6 +147,7 @@ class TuningJob:
         journal: Where outcomes are kept and replayed from.
         emit: Sends an event to the plugins: ``emit(name, **arguments)``.
         say: Takes each line for the console.
+        console: Is told what is being done, for the live line.
         clock: Monotonic seconds.
         builder: Makes models; shared with whoever builds the final one.
     """
@@ -169,6 +172,7 @@ class TuningJob:
     journal: Journal = field(default_factory=Journal)
     emit: Callable[..., None] = _ignore_event
     say: Callable[[str], None] = logger.info
+    console: Console = field(default_factory=partial(Console, live=False))
     clock: Callable[[], float] = time.monotonic
     builder: Builder = field(init=False)
 

@@ -1,10 +1,24 @@
-"""The lines that a search prints as it goes; users of the original tool grep them."""
+"""The lines that a search prints as it goes; users of the original tool grep the first two."""
 
 from __future__ import annotations
 
-from inc_core.tuning.trial import Baseline, Trial
+from collections.abc import Iterator, Mapping
 
-__all__ = ["baseline_line", "trial_line"]
+from inc_core.tuning.criterion import Criterion
+from inc_core.tuning.policy import Left
+from inc_core.tuning.trial import Baseline, Trial, TuningResult
+
+__all__ = ["baseline_line", "detail_lines", "standing", "stop_lines", "trial_line", "why"]
+
+STOPS: Mapping[str, str] = {
+    "goal_met": "the accuracy goal was met",
+    "exhausted": "the strategy had nothing more to try",
+    "max_trials": "the number of trials was used up",
+    "timeout": "the time was used up",
+    "interrupted": "it was interrupted",
+    "performance_only": "accuracy was not to be evaluated",
+    "failures": "trials kept failing",
+}
 
 
 def baseline_line(baseline: Baseline) -> str:
@@ -18,6 +32,73 @@ def trial_line(trial: Trial, baseline: Baseline, best: Trial | None) -> str:
         f"Tune {trial.number} result is: {_trial_values(trial, baseline)}, "
         f"Best tune result is: {'n/a' if best is None else _brackets(_values(best))}"
     )
+
+
+def detail_lines(
+    trial: Trial,
+    baseline: Baseline,
+    criterion: Criterion,
+    best: Trial | None,
+    bound: float | None,
+    left: Left,
+) -> Iterator[str]:
+    """Yield what was found beside what was expected, then where the search stands."""
+    if trial.accuracy is not None and trial.status != "cached":
+        yield "  " + ", ".join(_findings(trial, baseline, criterion))
+    yield "  " + "; ".join((standing(best, baseline, criterion, bound), *_left(left)))
+
+
+def standing(
+    best: Trial | None, baseline: Baseline, criterion: Criterion, bound: float | None
+) -> str:
+    """Return the best so far, and what is still thought possible."""
+    text = "best: none yet"
+    if best is not None:
+        assert best.accuracy is not None
+        speedup = best.speedup(baseline)
+        text = f"best: trial {best.number}, loss {criterion.loss(best.accuracy):.4f}"
+        text += "" if speedup is None else f", {speedup:.2f}x"
+    return text if bound is None else f"{text}; thought possible: {bound:.2f}x"
+
+
+def stop_lines(result: TuningResult, criterion: Criterion) -> Iterator[str]:
+    """Yield why a search stopped, and what it found at which cost."""
+    yield f"Stopped because {why(result.stopped_by, result.message)}"
+    samples = result.baseline.samples + sum(trial.samples for trial in result.trials)
+    seconds = result.baseline.seconds + sum(trial.seconds for trial in result.trials)
+    cost = f"{len(result.trials)} trial(s), {samples} samples evaluated, {seconds:.1f} s"
+    yield f"  {standing(result.best, result.baseline, criterion, result.bound)}; {cost}"
+
+
+def why(reason: str, message: str) -> str:
+    """Return why a search stopped, in words."""
+    text = STOPS.get(reason, reason)
+    return f"{text}: {message}" if message else text
+
+
+def _findings(trial: Trial, baseline: Baseline, criterion: Criterion) -> Iterator[str]:
+    assert trial.accuracy is not None
+    forecast, speedup = trial.forecast, trial.speedup(baseline)
+    about = "about " if trial.status == "rejected_early" else ""
+    loss = f"loss {about}{criterion.loss(trial.accuracy):.4f}"
+    expected = (
+        [] if forecast is None or forecast.loss is None else [f"{forecast.loss:.4f} expected"]
+    )
+    yield f"{loss} ({', '.join([*expected, f'{criterion.allowed:.4f} allowed'])})"
+    predicted = None if forecast is None else forecast.speedup
+    if speedup is not None:
+        yield f"speed-up {speedup:.2f}x" + (f" ({predicted:.2f}x expected)" if predicted else "")
+    elif predicted is not None:
+        yield f"speed-up {predicted:.2f}x expected, not measured"
+    if trial.samples:
+        yield f"{trial.samples} of {baseline.samples} samples"
+
+
+def _left(left: Left) -> Iterator[str]:
+    parts = [] if left.trials is None else [f"{left.trials} trial(s)"]
+    parts += [] if left.seconds is None else [f"{left.seconds:.0f} s"]
+    if parts:
+        yield f"left: {', '.join(parts)}"
 
 
 def _trial_values(trial: Trial, baseline: Baseline) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from inc_core.errors import EvaluationError, IncError, StrategyError
 from inc_core.hookspecs.objective import Objective
-from inc_core.hookspecs.strategy import Proposals, StrategyContext
+from inc_core.hookspecs.strategy import Forecast, Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.checks import Scores
 from inc_core.tuning.criterion import Criterion
@@ -19,7 +19,7 @@ from inc_core.tuning.early_stop import make_gate, wants_scores
 from inc_core.tuning.evaluate import Evaluation
 from inc_core.tuning.history import History
 from inc_core.tuning.job import TuningJob
-from inc_core.tuning.lines import baseline_line, trial_line
+from inc_core.tuning.lines import baseline_line, detail_lines, standing, stop_lines, trial_line
 from inc_core.tuning.measurements import JobMeasurements
 from inc_core.tuning.membership import outside_of
 from inc_core.tuning.policy import Ranking, Stop, Stopping
@@ -50,7 +50,9 @@ def tune(job: TuningJob) -> TuningResult:
     """
     with StopSignals() as signals, closing(job.runner or InlineRunner()) as runner:
         result = _Search(job, signals, runner).run() if job.evaluates else _convert_once(job)
-    job.journal.append("stopped", reason=result.stopped_by, message=result.message)
+    job.journal.append(
+        "stopped", reason=result.stopped_by, message=result.message, bound=result.bound
+    )
     job.emit("inc_tuning_finished", result=result)
     _raise_if_nothing_works(result)
     return result
@@ -98,6 +100,8 @@ class _Search:
         self.gate: Gate | None = None
         self.runner = runner
         self.halted: Stop | None = None  # why the rest of a proposal was not started
+        self.forecasts: list[tuple[Recipe, Forecast]] = []  # of what is proposed next
+        self.bound: float | None = None
         ranks = getattr(job.strategy, "needs_exact_accuracy", False)
         self.may_stop_early = job.early_stop and not ranks
         self.elapsed_before = 0.0  # of replayed trials: a resumed search has one time budget
@@ -130,7 +134,10 @@ class _Search:
         except KeyboardInterrupt:
             # at once: the running trial is lost, what is finished counts
             stop = INTERRUPTED
-        return self._result(stop)
+        result = self._result(stop)
+        for line in stop_lines(result, self.criterion):
+            job.say(line)
+        return result
 
     def _direction(self, objective: Objective) -> bool:
         """Return an objective's direction; one that states ``None``, as accuracy, has the metric's."""
@@ -165,7 +172,8 @@ class _Search:
         job = self.job
         assert job.evaluator is not None
         try:
-            return job.evaluator.evaluate(job.model)
+            with job.console.doing("the float model"):
+                return job.evaluator.evaluate(job.model)
         except IncError:
             raise
         except Exception as error:  # user code: whatever it raises ends the run
@@ -183,6 +191,7 @@ class _Search:
             width=job.width,
             stop_at_first=job.exit_policy.timeout == 0,
             measure=JobMeasurements(job, self.baseline.samples),
+            foresee=self._foresee,
         )
         proposals = job.strategy.propose(job.space, context)
         try:
@@ -193,7 +202,8 @@ class _Search:
     def _follow(self, proposals: Proposals) -> Stop:
         answer: Trial | list[Trial] | None = None
         while True:
-            proposal = _next_proposal(proposals, answer)
+            with self.job.console.doing("choosing what to try"):
+                proposal = _next_proposal(proposals, answer)
             if proposal is None and self.best is not None and self.stopping.own_stop_rule:
                 return Stop("goal_met", "the strategy expects nothing more that is worth a trial")
             if proposal is None:
@@ -204,11 +214,24 @@ class _Search:
                 return stop
             answer = told if isinstance(proposal, list) else told[0]
 
+    def _foresee(self, recipe: Recipe | None, forecast: Forecast) -> None:
+        """Keep what the strategy expects, until the recipe's trial is there to be held against it."""
+        self.bound = self.bound if forecast.bound is None else forecast.bound
+        if recipe is not None:
+            self.forecasts.append((recipe, forecast))
+
+    def _with_forecast(self, outcome: Outcome, recipe: Recipe) -> Outcome:
+        trial, built = outcome
+        found = next((forecast for one, forecast in self.forecasts if one is recipe), None)
+        return replace(trial, forecast=found), built
+
     def _stop_before(self) -> Stop | None:
         if self.signals.requested:
             return INTERRUPTED
-        elapsed = self.elapsed_before + self.job.clock() - self.started
-        return self.stopping.before(self.trials, elapsed)
+        return self.stopping.before(self.trials, self._elapsed())
+
+    def _elapsed(self) -> float:
+        return self.elapsed_before + self.job.clock() - self.started
 
     def _try_all(self, batch: Sequence[Recipe]) -> tuple[list[Trial], Stop | None]:
         """Recall or run the trials of one proposal, in its order, until the search has to stop."""
@@ -222,15 +245,18 @@ class _Search:
                     stop = self._stop_before()
                     outcome = None if stop else self._recall(number, recipe, fingerprint)
                 else:
-                    outcome = next(outcomes, None)
+                    with self.job.console.doing(f"trial {number}"):
+                        outcome = next(outcomes, None)
                     stop = self.halted if outcome is None else None
                     if outcome is not None:
+                        outcome = self._with_forecast(outcome, recipe)
                         self.history.finish(outcome[0], fingerprint)
                 if outcome is not None:
                     self._note(*outcome)
                     stop = self.stopping.after(self.trials)
                 if stop is not None:
                     break
+        self.forecasts.clear()
         return self.trials[first - 1 :], stop
 
     def _recall(self, number: int, recipe: Recipe, fingerprint: str) -> Outcome | None:
@@ -266,7 +292,15 @@ class _Search:
             if built is not None:
                 self.job.builder.keep(trial.recipe, *built)
         self.job.emit("inc_trial_finished", trial=trial)
-        self.job.say(trial_line(trial, self.baseline, self.best))
+        self._show(trial)
+
+    def _show(self, trial: Trial) -> None:
+        job = self.job
+        job.say(trial_line(trial, self.baseline, self.best))
+        left = self.stopping.left(self.trials, self._elapsed())
+        for line in detail_lines(trial, self.baseline, self.criterion, self.best, self.bound, left):
+            job.say(line)
+        job.console.show(standing(self.best, self.baseline, self.criterion, self.bound))
 
     def _note_best(self, trial: Trial) -> None:
         if trial.status != "cached":  # an equal recipe cannot be better than itself
@@ -284,12 +318,14 @@ class _Search:
         trial = self.history.confirmed(closest)
         if trial is None:
             ask = Ask(closest.number, closest.recipe, gated=False)
-            with closing(self._run([ask])) as outcomes:
+            doing = self.job.console.doing(f"trial {closest.number} on all samples")
+            with doing, closing(self._run([ask])) as outcomes:
                 trial, built = next(outcomes)
             trial = replace(
                 trial,
                 seconds=closest.seconds + trial.seconds,
                 samples=closest.samples + trial.samples,
+                forecast=closest.forecast,
             )
             self.history.confirm(trial)
             if built is not None:
@@ -314,6 +350,7 @@ class _Search:
             higher_is_better=self.criterion.higher_is_better,
             message=stop.message,
             history_complete=self.job.journal.complete,
+            bound=self.bound,
         )
 
 

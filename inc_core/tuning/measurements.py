@@ -54,7 +54,8 @@ class JobMeasurements:
         probes = list(_probes(space))
         samples = sweep_samples(len(probes), self._evaluated_samples)
         found: dict[OpKey, dict[OpConfig, float]] = {}
-        for number, (ops, recipe) in enumerate(probes, 1):
+        watched = self._job.console.over(probes, "sensitivity", len(probes), "probes")
+        for number, (ops, recipe) in enumerate(watched, 1):
             value = self.divergence(recipe, samples)
             if value is None:
                 return None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from inc_core.hookspecs.strategy import Forecast
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.spec import OpConfig, OpKey
 from inc_core.tuning.trial import Status, Trial
@@ -101,6 +102,7 @@ def pack_trial(trial: Trial, packer: RecipePacker) -> dict[str, Any]:
     return {
         **vars(trial),
         "objectives": dict(trial.objectives),
+        "forecast": trial.forecast and dict(vars(trial.forecast)),
         "recipe": packer.pack(trial.recipe),
     }
 
@@ -112,7 +114,8 @@ def unpack_trial(fields: Mapping[str, Any], recipe: Recipe) -> Trial:
         ValueError: If the fields are not those of a trial.
     """
     try:
-        trial = Trial(**{**fields, "recipe": recipe})
+        forecast = fields.get("forecast")  # older journals have none
+        trial = Trial(**{**fields, "recipe": recipe, "forecast": forecast and Forecast(**forecast)})
         sound = (
             isinstance(trial.number, int)
             and (trial.accuracy is None or math.isfinite(trial.accuracy))

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from statistics import median
+from typing import NamedTuple
 
 from inc_core.config.types import ExitPolicyConfig
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.trial import StopReason, Trial
 
-__all__ = ["Ranking", "Stop", "Stopping", "failing_alike"]
+__all__ = ["Left", "Ranking", "Stop", "Stopping", "failing_alike"]
 
 FAILURES_ALIKE = 3  # different recipes that fail in one way: the cause is outside of the recipes
 
@@ -27,6 +28,13 @@ class Stop:
 
     reason: StopReason
     message: str
+
+
+class Left(NamedTuple):
+    """What a search may still spend: trials and seconds; ``None`` where there is no limit."""
+
+    trials: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,23 @@ class Stopping:
         if _repetitions(trials) >= REPETITIONS:
             return Stop("exhausted", f"the strategy repeated known recipes {REPETITIONS} times")
         limit = self.policy.max_trials
-        if limit is not None and sum(trial.status != "cached" for trial in trials) >= limit:
+        if limit is not None and _spent(trials) >= limit:
             return Stop("max_trials", f"max_trials ({limit}) was reached")
         return None
+
+    def left(self, trials: Sequence[Trial], elapsed: float) -> Left:
+        """Return what may still be spent, by the policy and by the strategy's own word.
+
+        Args:
+            trials: What was tried so far.
+            elapsed: Seconds of the whole search so far.
+        """
+        limit, budget = self.policy.max_trials, self.policy.timeout
+        limits = [] if limit is None else [limit - _spent(trials)]
+        forecast = trials[-1].forecast if trials else None
+        if forecast is not None and forecast.trials_left is not None:
+            limits.append(forecast.trials_left - 1)  # which counts the trial that it was about
+        return Left(min(limits, default=None), max(budget - elapsed, 0.0) if budget > 0 else None)
 
     def before(self, trials: Sequence[Trial], elapsed: float) -> Stop | None:
         """Return why no further trial is started, if none is.
@@ -81,6 +103,10 @@ class Stopping:
                 f"{expected:.1f} s",
             )
         return None
+
+
+def _spent(trials: Iterable[Trial]) -> int:
+    return sum(trial.status != "cached" for trial in trials)
 
 
 def _expected_seconds(trials: Iterable[Trial]) -> float | None:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from inc_core.hookspecs.strategy import Forecast
 from inc_core.quant.recipe import Recipe
 
-__all__ = ["Baseline", "Status", "StopReason", "Trial", "TuningResult"]
+__all__ = ["LATENCY", "Baseline", "Status", "StopReason", "Trial", "TuningResult"]
+
+LATENCY = "performance"  # the name of the objective, seconds of one batch
 
 Status = Literal["ok", "rejected_early", "failed", "timeout", "oom", "crashed", "cached"]
 StopReason = Literal[
@@ -50,6 +53,7 @@ class Trial:
         eval_seconds: The part of ``seconds`` that evaluation took.
         samples: Evaluated samples.
         error: What went wrong, for failed trials.
+        forecast: What the strategy expected before; ``None`` if it said nothing.
     """
 
     number: int
@@ -62,18 +66,32 @@ class Trial:
     eval_seconds: float = 0.0
     samples: int = 0
     error: str = ""
+    forecast: Forecast | None = None
+
+    def speedup(self, baseline: Baseline) -> float | None:
+        """Return the float model's latency by this one's; ``None`` if they were not measured."""
+        own, reference = self.objectives.get(LATENCY), baseline.objectives.get(LATENCY)
+        return reference / own if own and reference else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as plain values."""
         fields = dict(vars(self))
         fields["recipe"] = self.recipe.to_json()
         fields["objectives"] = dict(self.objectives)
+        fields["forecast"] = None if self.forecast is None else dict(vars(self.forecast))
         return fields
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Trial:
         """Inverse of ``to_json``."""
-        return cls(**{**fields, "recipe": Recipe.from_json(fields["recipe"])})
+        forecast = fields.get("forecast")
+        return cls(
+            **{
+                **fields,
+                "recipe": Recipe.from_json(fields["recipe"]),
+                "forecast": None if forecast is None else Forecast(**forecast),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,8 @@ class TuningResult:
         higher_is_better: Direction of the metric.
         message: Why it stopped, in words for the user.
         history_complete: Whether the journal holds everything; false if it could not be written.
+        bound: The largest speed-up that the strategy still thought possible at the end; ``None`` if
+            it said nothing.
     """
 
     baseline: Baseline
@@ -99,6 +119,7 @@ class TuningResult:
     higher_is_better: bool = True
     message: str = ""
     history_complete: bool = True
+    bound: float | None = None
 
     def best_seen(self) -> Trial | None:
         """Return the accepted best, else the finished trial of best accuracy, else ``None``.

@@ -34,6 +34,7 @@ class Gains:
         is_static: Which columns are static.
         owner: Group of each column.
         measured: Whether a latency table is behind it.
+        share: Of the model's time that the groups of ops take; savings are shares of theirs.
     """
 
     alone: Array
@@ -42,6 +43,7 @@ class Gains:
     is_static: Array
     owner: Array
     measured: bool = field(default=False)
+    share: float = field(default=1.0)
 
     @classmethod
     def measure(cls, variables: Variables, measure: Measurements | None) -> Gains:
@@ -75,7 +77,23 @@ class Gains:
         total = total or 1.0
         edges, costs = _edges(variables, table)
         owner, static = variables.owner, variables.is_static
-        return cls(alone / total, edges, costs / total, static, owner, table is not None)
+        grouped = {op for group in variables.groups for op in group}
+        fixed = sum(max(seconds[op].values()) for op in seconds if op not in grouped)
+        return cls(
+            alone / total,
+            edges,
+            costs / total,
+            static,
+            owner,
+            table is not None,
+            total / (total + fixed),
+        )
+
+    def most(self) -> float:
+        """Return a saving that no selection exceeds: the best column of each group."""
+        best = np.zeros(int(self.owner.max(initial=-1)) + 1)
+        np.maximum.at(best, self.owner, self.alone)
+        return float(best.sum())
 
     def of(self, selections: Array) -> Array:
         """Return the saving of each selection, shape ``(K, M)`` to ``(K,)``."""

@@ -55,6 +55,12 @@ class Link:
             return float(np.clip(share, -self.worst, self.worst))
         return float(-self._whole * np.log1p(-min(share / self._whole, 0.99)))
 
+    def inverse(self, value: float) -> float:
+        """Return the loss in units of the metric that has a linked loss."""
+        if np.isinf(self._whole):
+            return float(value * self._unit)
+        return float(-np.expm1(-value / self._whole) * self._whole * self._unit)
+
     @property
     def worst(self) -> float:
         """The linked loss of a model that is good for nothing."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from inc_core.hookspecs.strategy import Proposals, StrategyContext
+from inc_core.hookspecs.strategy import Forecast, Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.strategies.frontier.candidates import expected_improvement, pass_probability, pool
@@ -21,6 +21,7 @@ from inc_core.strategies.frontier.gains import Gains
 from inc_core.strategies.frontier.hunt import hunt
 from inc_core.strategies.frontier.loss import Link
 from inc_core.strategies.frontier.neighbours import all_selections
+from inc_core.strategies.frontier.outlook import Outlook
 from inc_core.strategies.frontier.prior import make_model
 from inc_core.strategies.frontier.schemes import alternatives
 from inc_core.strategies.frontier.variables import Variables
@@ -102,6 +103,7 @@ class Search:
             yield self.space.all_float()
             return
         self.gains = Gains.measure(self.variables, self.context.measure)
+        self.outlook = Outlook(self.link, self.gains)
         first = self._first()
         value = yield from self._measured(first)
         if not self._done() and self.best is None and value > BAD * self.link.target:
@@ -111,14 +113,19 @@ class Search:
                 yield from self._other_modes()
             return
         sensitivity = self.context.measure.sensitivity()
-        self.model = make_model(self.variables, first, value, sensitivity)
+        self.model = self.outlook.model = make_model(self.variables, first, value, sensitivity)
         if sensitivity is None:
             self._hunt(first, value)
         yield from self._explore()
+        self.outlook.trials_left = None
         if self.best is None:
             yield from self._build_up()
         if self.best is None:
             yield self.space.all_float()
+
+    def last_word(self) -> Forecast:
+        """Return what was left when the search ended."""
+        return self.outlook.of(None) if self.variables.columns else Forecast()
 
     def _first(self) -> Array:
         """Return the best choice of every group where it pays on this machine."""
@@ -138,6 +145,9 @@ class Search:
 
     def _ask(self, selections: list[Array]) -> Asking[list[Trial]]:
         recipes = [self.variables.recipe(selection) for selection in selections]
+        for selection, recipe in zip(selections, recipes, strict=True):
+            self.context.foresee(recipe, self.outlook.of(selection))
+            self.outlook.count_down()
         self.tried.update(selection.tobytes() for selection in selections)
         answer = yield recipes if self.context.width > 1 else recipes[0]
         return answer if isinstance(answer, list) else [answer]
@@ -162,9 +172,7 @@ class Search:
         """Whether even the fastest selection is hardly faster than the best."""
         if self.best is None:
             return False
-        most = np.zeros(len(self.variables.groups))
-        np.maximum.at(most, self.variables.owner, self.gains.alone)
-        return float(most.sum()) <= self.best_gain * (1.0 + NOTHING_LEFT)
+        return self.gains.most() <= self.best_gain * (1.0 + NOTHING_LEFT)
 
     def _other_modes(self) -> Proposals:
         """Try dynamic for static and the like everywhere: where time is left, speed is measured."""
@@ -206,6 +214,7 @@ class Search:
         """Try what is expected to improve most, learn, until it is not worth a trial."""
         self.last_bad = math.inf
         for spent in range(1, self.budget + 1):
+            self.outlook.trials_left = self.context.width * (self.budget + 1 - spent)
             batch = self._choose()
             if not batch:
                 return
@@ -249,6 +258,7 @@ class Search:
     def _choose(self) -> list[Array]:
         """Return up to ``width`` selections; none if nothing is worth a trial."""
         chosen: list[Array] = []
+        self.outlook.bound = self.best_gain
         for place in range(self.context.width):
             shift = SHIFTS[place % len(SHIFTS)] * self.link.target
             found = self._best_candidate(shift)
@@ -280,6 +290,7 @@ class Search:
     def _expected(self, candidates: Array, shift: float = 0.0) -> Array:
         target = self.link.target + shift
         probability = pass_probability(self.model, candidates, target, self._doubt())
+        self.outlook.widen(candidates, probability)
         return expected_improvement(candidates, self.gains, probability, self.best_gain)
 
     def _build_up(self) -> Proposals:

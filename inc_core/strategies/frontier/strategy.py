@@ -56,3 +56,4 @@ class FrontierStrategy:
         """Yield recipes, lists of them if ``context.width`` is above 1; receive trials."""
         search = Search(space, context, EFFORTS[self.effort], self.budget)
         yield from search.run()
+        context.foresee(None, search.last_word())

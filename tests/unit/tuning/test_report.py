@@ -115,8 +115,8 @@ def test_a_run_reports_from_its_journal_what_was_printed(finished_run):
     workspace, _, result, lines = finished_run
     report = report_from_run(workspace).splitlines()
     assert report[0].startswith("run-0001: stopped because the accuracy goal was met: trial")
-    assert report[1:] == lines
-    assert len(lines) == 1 + len(result.trials)
+    assert report[1:] == [line for line in lines if line.startswith(("FP32", "Tune"))]
+    assert len(report[1:]) == 1 + len(result.trials)
 
 
 def test_with_facts_the_final_report_follows(finished_run):
