@@ -17,7 +17,13 @@ from inc_core.data.build import build_dataloader
 from inc_core.errors import ConfigError
 from inc_core.facade.calibration import make_calibrator
 from inc_core.facade.parts import Parts
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, ChannelScaling, FloatRewrites
+from inc_core.hookspecs.adaptor import (
+    Adaptor,
+    AdaptorContext,
+    ChannelScaling,
+    ExampleTracing,
+    FloatRewrites,
+)
 from inc_core.plugin import Plugins
 from inc_core.plugin.parameters import instantiate
 from inc_core.quant.calibrator import Calibrator, ScaledCalibrator
@@ -45,8 +51,19 @@ class OpenedModel:
     capabilities: Sequence[OpCapability]
 
 
-def open_model(config: Config, source: Any, plugins: Plugins) -> OpenedModel:
+def open_model(
+    config: Config,
+    source: Any,
+    plugins: Plugins,
+    example: Callable[[], Any] | None = None,
+) -> OpenedModel:
     """Find the framework, import its adaptor, load the model.
+
+    Args:
+        config: Says which framework, or leaves it to be guessed.
+        source: A path, or a framework's model.
+        plugins: Where the adaptor is found.
+        example: Gives one batch of inputs; asked only if the adaptor traces models.
 
     Raises:
         ConfigError: If no model was given.
@@ -68,6 +85,9 @@ def open_model(config: Config, source: Any, plugins: Plugins) -> OpenedModel:
     )
     adaptor: Adaptor = plugins.component("adaptor", framework)(context)
     model = adaptor.load(source)
+    if example is not None and isinstance(adaptor, ExampleTracing):
+        inputs = example()
+        model = model if inputs is None else adaptor.trace(model, inputs)
     return OpenedModel(framework, adaptor, model, tuple(adaptor.capabilities(model)))
 
 
@@ -138,7 +158,7 @@ class Session:
 def open_session(
     config: Config, parts: Parts, plugins: Plugins, console: Console | None = None
 ) -> Session:
-    """Resolve configuration and parts; reads no data yet.
+    """Resolve configuration and parts; reads no data but one batch for adaptors that trace models.
 
     Args:
         config: As loaded.
@@ -151,12 +171,16 @@ def open_session(
     """
     plugins.require(config.plugins.require)
     console = console or Console(verbose=False)
+    calib = _calib_dataloader(config, parts, plugins)
+    eval_dataloader = _eval_dataloader(config, parts, plugins)
     with console.doing("loading the model"):
-        opened = open_model(config, parts.model, plugins)
+        example = partial(_first_inputs, calib, eval_dataloader)
+        opened = open_model(config, parts.model, plugins, example)
     _refuse_training(config, parts, opened)
     space = _space(config, opened, plugins)
-    calib = _calib_dataloader(config, parts, plugins, space)
-    eval_dataloader, evaluator = _evaluation(config, parts, plugins, opened.adaptor, console)
+    if calib is None:
+        _refuse_static(space)
+    evaluator = _evaluator(config, parts, plugins, opened.adaptor, eval_dataloader, console)
     return Session(
         config=config,
         plugins=plugins,
@@ -223,12 +247,31 @@ def _option_sets(opened: OpenedModel, recipes: Mapping[str, bool]) -> tuple[tupl
     return (always, tuple(sorted(always + optional))) if optional else (always,)
 
 
-def _calib_dataloader(config: Config, parts: Parts, plugins: Plugins, space: TuningSpace) -> Any:
-    if parts.calib_dataloader is not None:
-        return parts.calib_dataloader
+def _calib_dataloader(config: Config, parts: Parts, plugins: Plugins) -> Any:
     built = config.quantization.calibration.dataloader
-    if built is not None:
+    if parts.calib_dataloader is None and built is not None:
         return build_dataloader(built, plugins)
+    return parts.calib_dataloader
+
+
+def _eval_dataloader(config: Config, parts: Parts, plugins: Plugins) -> Any:
+    built = config.evaluation.accuracy.dataloader
+    if parts.eval_dataloader is None and built is not None:
+        return build_dataloader(built, plugins)
+    return parts.eval_dataloader
+
+
+def _first_inputs(*loaders: Any) -> Any:
+    """Return the first batch of inputs that any loader gives; ``None`` without data."""
+    for loader in loaders:
+        if loader is not None:
+            batch = next(iter(iter_batches(loader)), None)
+            if batch is not None:
+                return batch.inputs
+    return None
+
+
+def _refuse_static(space: TuningSpace) -> None:
     modes = {config.mode for op in space.ops for config in space.options(op)}
     if "static" in modes:
         raise ConfigError(
@@ -236,27 +279,28 @@ def _calib_dataloader(config: Config, parts: Parts, plugins: Plugins, space: Tun
             "quantization.calibration.dataloader in the configuration; or use "
             "quantization.approach: post_training_dynamic_quant, which needs none."
         )
-    return None
 
 
-def _evaluation(
-    config: Config, parts: Parts, plugins: Plugins, adaptor: Adaptor, console: Console
-) -> tuple[Any, Evaluator | None]:
-    """Return the evaluation loader and the evaluator; each may be ``None``."""
+def _evaluator(
+    config: Config,
+    parts: Parts,
+    plugins: Plugins,
+    adaptor: Adaptor,
+    loader: Any,
+    console: Console,
+) -> Evaluator | None:
+    """Return what evaluates; ``None`` if nothing can be evaluated."""
     accuracy, tuning = config.evaluation.accuracy, config.tuning
     order_seed = tuning.random_seed if tuning.early_stop else None
-    loader = parts.eval_dataloader
-    if loader is None and accuracy.dataloader is not None:
-        loader = build_dataloader(accuracy.dataloader, plugins)
     if parts.eval_func is not None:
-        return loader, function_evaluator(parts.eval_func, order_seed)
+        return function_evaluator(parts.eval_func, order_seed)
     metric = parts.metric
     if metric is None and accuracy.metric is not None:
         metric = _metric_from(accuracy.metric, plugins)
     if loader is None or metric is None:
         _refuse_half(config, loader, parts.metric)
-        return loader, None
-    evaluator = MetricEvaluator(
+        return None
+    return MetricEvaluator(
         adaptor,
         loader,
         metric,
@@ -265,7 +309,6 @@ def _evaluation(
         watch=lambda batches: console.over(batches, "evaluating", batch_count(loader)),
         order_seed=order_seed,
     )
-    return loader, evaluator
 
 
 def batch_count(loader: Any) -> int | None:

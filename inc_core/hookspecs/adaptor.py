@@ -23,6 +23,7 @@ __all__ = [
     "AdaptorContext",
     "AdaptorHooks",
     "ChannelScaling",
+    "ExampleTracing",
     "Executed",
     "FloatRewrites",
     "Guess",
@@ -140,6 +141,23 @@ class Adaptor(abc.ABC):
     def versions(self) -> Mapping[str, str]:
         """Return the versions of the framework and of what else decides the result."""
         return {}
+
+
+@runtime_checkable
+class ExampleTracing(Protocol):
+    """Ability: the ops of a float model are known only after one batch went through it.
+
+    The core calls ``trace`` once, between ``load`` and ``capabilities``, with the first batch of the
+    calibration or else the evaluation data. Without data it is not called, and ``capabilities``
+    offers what can be known without.
+    """
+
+    def trace(self, model: Any, inputs: Any) -> Any:
+        """Return the float model with its ops known; ``model`` is not changed.
+
+        Raises:
+            DataError: If the inputs do not fit the model.
+        """
 
 
 @runtime_checkable

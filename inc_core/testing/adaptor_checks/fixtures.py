@@ -13,9 +13,7 @@ from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpKey
-from inc_core.testing.adaptor_checks.measuring import (
-    calibrate,
-)
+from inc_core.testing.adaptor_checks.measuring import calibrate, open_float
 
 __all__ = ["AdaptorFixtures", "Batch"]
 
@@ -55,9 +53,9 @@ class AdaptorFixtures:
         return None
 
     @pytest.fixture
-    def model(self, adaptor: Adaptor, source: Any) -> Any:
+    def model(self, adaptor: Adaptor, source: Any, batches: Sequence[Batch]) -> Any:
         """Give the float model."""
-        return adaptor.load(source)
+        return open_float(adaptor, source, batches[0])
 
     @pytest.fixture
     def space(self, adaptor: Adaptor, model: Any) -> TuningSpace:

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.hookspecs.adaptor import Adaptor, ExampleTracing
 from inc_core.quant.calibrator import Calibration, Calibrator
 from inc_core.quant.range_rules import BUILTIN_RANGE_RULES
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import TensorKey
 
-__all__ = ["activation_keys", "as_tuple", "assert_same_bits", "calibrate"]
+__all__ = ["activation_keys", "as_tuple", "assert_same_bits", "calibrate", "open_float"]
+
+
+def open_float(adaptor: Adaptor, source: Any, inputs: Any) -> Any:
+    """Return the float model as a run opens it: loaded, and traced if the adaptor traces."""
+    model = adaptor.load(source)
+    return adaptor.trace(model, inputs) if isinstance(adaptor, ExampleTracing) else model
 
 
 def calibrate(

@@ -3,11 +3,13 @@
 # ruff: noqa: D102 - the name of a check is its sentence
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.quant.space import TuningSpace
-from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures
+from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures, Batch
+from inc_core.testing.adaptor_checks.measuring import open_float
 
 __all__ = ["OfferingChecks"]
 
@@ -23,9 +25,10 @@ class OfferingChecks(AdaptorFixtures):
         assert len(set(names)) == len(names)
 
     def test_capabilities_are_stable(
-        self, adaptor: Adaptor, source: Any, space: TuningSpace
+        self, adaptor: Adaptor, source: Any, space: TuningSpace, batches: Sequence[Batch]
     ) -> None:
-        assert tuple(adaptor.capabilities(adaptor.load(source))) == space.capabilities
+        again = open_float(adaptor, source, batches[0])
+        assert tuple(adaptor.capabilities(again)) == space.capabilities
 
     def test_no_config_is_offered_twice(self, space: TuningSpace) -> None:
         for capability in space.capabilities:
