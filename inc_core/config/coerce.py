@@ -15,6 +15,7 @@ from typing import Any
 from inc_core.config.problem import received
 from inc_core.config.types import ComponentConfig, TuningConfig
 from inc_core.errors import did_you_mean
+from inc_core.quant.spec import INTEGER_RANGES
 
 __all__ = [
     "algorithms",
@@ -50,7 +51,7 @@ APPROACHES: Mapping[str, str] = {
     "qat": "qat",
 }
 
-DTYPES = ("int8", "uint8", "int7", "int4", "uint4", "int3", "int2", "fp32", "bf16", "fp16")
+DTYPES = (*INTEGER_RANGES, "fp32", "bf16", "fp16")
 
 _NUMBERS = re.compile(r"[\s\d.,()\[\]eE+-]+")
 _FLOAT_DTYPE = re.compile(r"fp\d+(_\w+)?")

@@ -33,6 +33,8 @@ INTEGER_RANGES: Mapping[str, tuple[int, int]] = {
     "uint8": (0, 255),
     # 7 bits stored in int8: processors without VNNI add pairs of products in 16 bits, which 8 bits overflow
     "int7": (-64, 63),
+    "int6": (-32, 31),
+    "int5": (-16, 15),
     "int4": (-8, 7),
     "uint4": (0, 15),
     "int3": (-4, 3),

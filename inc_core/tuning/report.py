@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inc_core.quant.spec import INTEGER_RANGES
 from inc_core.tuning.history import baseline_of, trials_of
 from inc_core.tuning.journal import Record, read_journal
 from inc_core.tuning.lines import baseline_line, trial_line
@@ -60,7 +61,7 @@ def _quantized_ops(facts: Mapping[str, Any]) -> int:
     return sum(n for row in rows for precision, n in row.items() if precision in _INTEGERS)
 
 
-_INTEGERS = frozenset({"int8", "uint8", "int7", "int4", "uint4", "int3", "int2"})
+_INTEGERS = frozenset(INTEGER_RANGES)
 
 
 def _table(facts: Mapping[str, Any]) -> Iterator[str]:

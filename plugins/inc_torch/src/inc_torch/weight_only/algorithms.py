@@ -1,0 +1,67 @@
+"""The weight-only algorithms by the name that a recipe uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from inc_core.errors import CalibrationError, QuantizationError
+from inc_core.quant.spec import TensorSpec
+from inc_torch.weight_only.awq import awq
+from inc_torch.weight_only.gptq import gptq
+from inc_torch.weight_only.grid import QuantizedWeight
+from inc_torch.weight_only.hqq import hqq
+from inc_torch.weight_only.rtn import rtn
+from inc_torch.weight_only.statistics import InputStatistics
+
+__all__ = ["ALGORITHMS", "Algorithm", "quantize_weight"]
+
+
+class _Quantize(Protocol):
+    def __call__(
+        self, weight: Tensor, spec: TensorSpec, statistics: InputStatistics | None
+    ) -> QuantizedWeight: ...
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm: what it does, and whether it looks at the layer's inputs."""
+
+    quantize: _Quantize
+    needs_inputs: bool
+
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "rtn": Algorithm(rtn, needs_inputs=False),
+    "hqq": Algorithm(hqq, needs_inputs=False),
+    "gptq": Algorithm(gptq, needs_inputs=True),
+    "awq": Algorithm(awq, needs_inputs=True),
+}
+
+
+def quantize_weight(
+    weight: Tensor, spec: TensorSpec, statistics: InputStatistics | None = None
+) -> QuantizedWeight:
+    """Quantize a weight ``(N, K)`` by the algorithm that ``spec`` names.
+
+    Raises:
+        QuantizationError: If the algorithm is unknown, or as the algorithm.
+        CalibrationError: If the algorithm needs statistics and there are none, or of no row.
+    """
+    name = "rtn" if spec.algorithm == "minmax" else spec.algorithm
+    if name not in ALGORITHMS:
+        raise QuantizationError(
+            f"no weight-only algorithm {spec.algorithm!r}; known: {', '.join(ALGORITHMS)}"
+        )
+    algorithm = ALGORITHMS[name]
+    if algorithm.needs_inputs and (statistics is None or statistics.rows == 0):
+        raise CalibrationError(
+            f"{name} needs calibration data that reaches this layer, and there was none; "
+            "give a calib_dataloader, or choose rtn or hqq"
+        )
+    if algorithm.needs_inputs and statistics and not statistics.gram.isfinite().all():
+        raise CalibrationError(f"{name}: the layer's inputs hold NaN or infinite values")
+    return algorithm.quantize(weight, spec, statistics)
