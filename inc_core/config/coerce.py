@@ -51,6 +51,12 @@ APPROACHES: Mapping[str, str] = {
     "qat": "qat",
 }
 
+WEIGHT_ALGORITHMS: Mapping[str, str] = {
+    "rtn": "minmax",
+    "gptq": "gptq",
+    "awq": "awq",
+    "hqq": "hqq",
+}
 DTYPES = (*INTEGER_RANGES, "fp32", "bf16", "fp16")
 
 _NUMBERS = re.compile(r"[\s\d.,()\[\]eE+-]+")
@@ -183,8 +189,12 @@ def schemes(value: Any) -> tuple[str, ...]:
 
 
 def algorithms(value: Any) -> tuple[str, ...]:
-    """Return observer names; ``placeholder``, the old word for no observer, allows any."""
-    return tuple(name for name in name_list(value) if name != "placeholder")
+    """Return names of observers and weight algorithms, these in any case.
+
+    ``placeholder``, the old word for no observer, allows any; rounding to nearest is the minmax observer.
+    """
+    names = (name for name in name_list(value) if name != "placeholder")
+    return tuple(WEIGHT_ALGORITHMS.get(name.lower(), name) for name in names)
 
 
 def approach(value: Any) -> str:

@@ -179,7 +179,7 @@ def open_session(
     _refuse_training(config, parts, opened)
     space = _space(config, opened, plugins)
     if calib is None:
-        _refuse_static(space)
+        space = _without_calibration(space)
     evaluator = _evaluator(config, parts, plugins, opened.adaptor, eval_dataloader, console)
     return Session(
         config=config,
@@ -271,14 +271,30 @@ def _first_inputs(*loaders: Any) -> Any:
     return None
 
 
-def _refuse_static(space: TuningSpace) -> None:
-    modes = {config.mode for op in space.ops for config in space.options(op)}
-    if "static" in modes:
+def _without_calibration(space: TuningSpace) -> TuningSpace:
+    """Return the space without weights that are chosen by looking at inputs.
+
+    Raises:
+        ConfigError: If there are static options, or an op has nothing else.
+    """
+    options = [config for op in space.ops for config in space.options(op)]
+    if any(config.mode == "static" for config in options):
         raise ConfigError(
             "static quantization needs calibration data: set quantizer.calib_dataloader, or "
             "quantization.calibration.dataloader in the configuration; or use "
             "quantization.approach: post_training_dynamic_quant, which needs none."
         )
+    left = [config for config in options if config.is_quantized and not config.needs_calibration]
+    needing = {
+        config.weight.algorithm for config in options if config.reads_inputs and config.weight
+    }
+    if needing and not left:
+        raise ConfigError(
+            f"weight algorithm {' and '.join(sorted(needing))} needs calibration data: set "
+            "quantizer.calib_dataloader, or quantization.calibration.dataloader in the "
+            "configuration; or name an algorithm that needs none."
+        )
+    return space.without_calibration() if needing else space
 
 
 def _evaluator(

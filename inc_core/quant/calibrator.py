@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,10 @@ class Calibration:
         statistics: Mapping[TensorKey, TensorStatistics],
         samples: int,
         rules: Mapping[str, ChoosesRange] | None = None,
+        inputs: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         self.samples = samples
+        self._inputs = inputs
         self._statistics = dict(statistics)
         self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
         self._used: dict[str, QParams] = {}
@@ -51,7 +55,7 @@ class Calibration:
 
     def afresh(self) -> Calibration:
         """Return the same ranges, chosen ones included, with nothing ``used`` yet."""
-        other = Calibration(self._statistics, self.samples, self._rules)
+        other = Calibration(self._statistics, self.samples, self._rules, self._inputs)
         other._ranges = self._ranges
         return other
 
@@ -68,7 +72,20 @@ class Calibration:
             key: found.scaled(factors[key]) if key in factors else found
             for key, found in self._statistics.items()
         }
-        return Calibration(statistics, self.samples, self._rules)
+        return Calibration(statistics, self.samples, self._rules, self._inputs)
+
+    def inputs(self) -> Iterator[Any]:
+        """Yield the calibration samples again, batch by batch, for algorithms that need more than ranges.
+
+        Raises:
+            CalibrationError: If they are not at hand: there are none, or this is another process.
+        """
+        if self._inputs is None:
+            raise CalibrationError(
+                "the calibration samples are not at hand here. Give a calibration data loader, and "
+                "run trials in this process (tuning.runner: inline)."
+            )
+        yield from self._inputs()
 
     @property
     def used(self) -> Mapping[str, QParams]:
@@ -195,12 +212,19 @@ class Calibrator:
         found = {}
         for size in self._sizes:
             # one call for each size, so that an adaptor which reads ahead stays exact
-            if not source.exhausted:
+            if not source.exhausted and observers:
                 self._observe(source.until(size), observers)
+            elif not source.exhausted:
+                deque(source.until(size), maxlen=0)  # no tensor is asked for: count the samples
             _check_seen(source.seen, size)
             statistics = {k: o.statistics() for k, o in observers.items() if o.samples}
-            found[size] = Calibration(statistics, source.seen, self._rules)
+            found[size] = Calibration(
+                statistics, source.seen, self._rules, partial(self._first, source.seen)
+            )
         return found
+
+    def _first(self, samples: int) -> Iterator[Any]:
+        return _Segments(self._batches()).until(samples)
 
     def _observer(self, key: TensorKey) -> Observer:
         return Observer(

@@ -170,9 +170,9 @@ def _note(capability: OpCapability) -> str:
 def _needs_data(
     capabilities: Sequence[OpCapability], option_sets: Sequence[tuple[str, ...]]
 ) -> bool:
-    """Whether calibration can make a difference: for ranges, or for an option such as a bias's."""
-    static = any(config.mode == "static" for c in capabilities for config in c.configs)
-    return static or any(option_sets)
+    """Whether calibration can make a difference: for an op, or for an option such as a bias's."""
+    needed = any(config.needs_calibration for c in capabilities for config in c.configs)
+    return needed or any(option_sets)
 
 
 def _common_ways(

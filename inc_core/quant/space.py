@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from inc_core.quant.ledger import Decision
@@ -68,6 +68,14 @@ class TuningSpace:
     def all_float(self) -> Recipe:
         """Return the recipe in which every op is float."""
         return self._recipe({c.op: self.fallback(c.op) for c in self.capabilities})
+
+    def without_calibration(self) -> TuningSpace:
+        """Return what is left without calibration data."""
+        left = (
+            replace(c, configs=tuple(one for one in c.configs if not one.needs_calibration))
+            for c in self.capabilities
+        )
+        return replace(self, capabilities=tuple(left), calib_samples=(0,))
 
     def _recipe(self, ops: Mapping[OpKey, OpConfig]) -> Recipe:
         return Recipe(ops, calib_samples=self.calib_samples[0], options=self.option_sets[0])

@@ -117,16 +117,29 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class OpConfig:
-    """One legal way to run an op: a mode, and how its activations and its weight are quantized."""
+    """One legal way to run an op: a mode, and how its activations and its weight are quantized.
+
+    Attributes:
+        mode: How it computes.
+        activation: Of its inputs and output, where they are quantized.
+        weight: Of its weight, where it is.
+        reads_inputs: Whether the weight is chosen with a look at the op's inputs (GPTQ, AWQ).
+    """
 
     mode: Mode
     activation: TensorSpec | None = None
     weight: TensorSpec | None = None
+    reads_inputs: bool = False
 
     @property
     def is_quantized(self) -> bool:
         """Whether integers are stored or computed."""
         return self.mode in QUANTIZED_MODES
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether it cannot be built without calibration data."""
+        return self.mode == "static" or self.reads_inputs
 
     @property
     def precision(self) -> str:
@@ -146,6 +159,8 @@ class OpConfig:
             fields["activation"] = self.activation.to_json()
         if self.weight is not None:
             fields["weight"] = self.weight.to_json()
+        if self.reads_inputs:
+            fields["reads_inputs"] = True
         return fields
 
     @classmethod
@@ -156,6 +171,7 @@ class OpConfig:
             mode=fields["mode"],
             activation=None if activation is None else TensorSpec.from_json(activation),
             weight=None if weight is None else TensorSpec.from_json(weight),
+            reads_inputs=fields.get("reads_inputs", False),
         )
 
     def __str__(self) -> str:

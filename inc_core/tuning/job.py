@@ -105,14 +105,14 @@ class Builder:
 
     @staticmethod
     def _calibration(recipe: Recipe, calibrator: Calibrator | None) -> Calibration:
-        static = any(config.mode == "static" for config in recipe.ops.values())
+        needed = any(config.needs_calibration for config in recipe.ops.values())
         # options such as a bias correction may read channel means of ops that are not static
-        if not static and not (recipe.options and recipe.quantized_ops and calibrator is not None):
+        if not needed and not (recipe.options and recipe.quantized_ops and calibrator is not None):
             return Calibration.none()
         if calibrator is None:
             raise CalibrationError(
-                "the recipe has static ops but there is no calibration data. Give a calibration "
-                "data loader, or choose an approach without one (dynamic, weight_only)."
+                "the recipe has ops that need calibration, but there is no calibration data. Give a "
+                "calibration data loader, or choose an approach without one (dynamic, weight_only)."
             )
         return calibrator.calibration(recipe.calib_samples)
 

@@ -106,7 +106,7 @@ def test_problems_inside_op_wise_have_their_line(problems_of):
     )
     assert problems == [
         "line 5: quantization.op_wise['conv1.*'].weight.dtype: received 'int9'; allowed: int8, "
-        "uint8, int7, int4, uint4, int3, int2, fp32, bf16, fp16. Did you mean 'int8'?",
+        "uint8, int7, int6, int5, int4, uint4, int3, int2, fp32, bf16, fp16. Did you mean 'int8'?",
         "line 6: quantization.op_wise['conv1.*'].activations: unknown key. "
         "Did you mean 'activation'? Allowed here: activation, weight",
     ]

@@ -283,3 +283,22 @@ def test_missing_or_cut_qparams_name_the_file(tmp_path):
 def test_no_qparams_are_saved_and_loaded_too(tmp_path):
     save_qparams(tmp_path / "qparams.npz", {})
     assert load_qparams(tmp_path / "qparams.npz") == {}
+
+
+def test_the_first_samples_can_be_read_again(data):
+    batches = Stream(*(data[k : k + 7] for k in range(0, 50, 7)))
+    calibration = make(Net(), batches, (20,)).calibration(20)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate(list(calibration.inputs())), data[:20])
+    assert len(list(calibration.afresh().inputs())) == 3
+
+
+def test_samples_that_are_not_at_hand_are_named():
+    with pytest.raises(CalibrationError, match="calibration samples are not at hand here"):
+        list(Calibration.none().inputs())
+
+
+def test_without_tensors_to_observe_the_model_is_not_run(data):
+    net = Net()
+    calibration = make(net, Stream(data[:30], data[30:]), (40,), keys=()).calibration(40)
+    assert calibration.samples == 40 and not net.batches

@@ -308,3 +308,20 @@ def test_a_model_without_any_quantizable_op_takes_every_model_wise_constraint():
     space = narrowed((SOFTMAX,), model_wise=allow(dtype=("int8",)))
     assert space.ops == ()
     assert space.all_float().ops == {SOFTMAX.op: FP32}
+
+
+GPTQ = OpConfig("weight_only", weight=TensorSpec("int4", algorithm="gptq"), reads_inputs=True)
+
+
+def test_weights_that_look_at_inputs_need_calibration():
+    options = {"approach": "weight_only", "sizes": (100,)}
+    assert narrowed((LINEAR,), **options).calib_samples == (0,)
+    linear = capability("fc", "Linear", WEIGHT_ONLY, GPTQ)
+    space = narrowed((linear,), **options)
+    assert space.calib_samples == (100,)
+    assert space.without_calibration().options(linear.op) == (WEIGHT_ONLY, FP32)
+
+
+def test_a_config_that_reads_inputs_survives_json():
+    assert OpConfig.from_json(GPTQ.to_json()) == GPTQ
+    assert "reads_inputs" not in WEIGHT_ONLY.to_json()

@@ -303,7 +303,9 @@ class TestEnd:
         ]
 
     def test_without_evaluation_a_failing_conversion_is_an_error(self, search):
-        with pytest.raises(CalibrationError, match="static ops but there is no calibration data"):
+        with pytest.raises(
+            CalibrationError, match="need calibration, but there is no calibration data"
+        ):
             tune(search.job(evaluator=None, calibrate=None))
 
 
