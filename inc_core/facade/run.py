@@ -144,6 +144,7 @@ class Run:
             width=config.runner.workers,
             versions=versions_of(session.opened.adaptor),
             resume=config.workspace.resume,
+            if_busy=config.workspace.if_busy,
         ) as journal:
             yield journal
 
