@@ -26,7 +26,7 @@ from inc_core.hookspecs.adaptor import (
 )
 from inc_core.plugin import Plugins
 from inc_core.plugin.parameters import instantiate
-from inc_core.quant.calibrator import Calibrator, ScaledCalibrator
+from inc_core.quant.calibrator import Calibrator, ScaledCalibrator, StatisticsStore
 from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
@@ -93,7 +93,7 @@ def open_model(
 
 @dataclass(frozen=True)
 class Session:
-    """Everything a run needs, resolved."""
+    """Everything a run needs, resolved; ``store`` keeps statistics of an option set's model."""
 
     config: Config
     plugins: Plugins
@@ -104,6 +104,7 @@ class Session:
     eval_dataloader: Any
     evaluator: Evaluator | None
     console: Console
+    store: Callable[[tuple[str, ...]], StatisticsStore | None] | None = None
 
     def calibrate(self, model: Any, options: tuple[str, ...]) -> Calibrator:
         """Return the calibrator of a (rewritten) float model over the calibration data.
@@ -115,7 +116,13 @@ class Session:
             return ScaledCalibrator(self._plain_calibrator, adaptor.channel_factors(model))
         if not options:
             return self._plain_calibrator
-        return self.calibrate_over(model, options, self._calib_inputs, self.space.calib_samples)
+        return self.calibrate_over(
+            model,
+            options,
+            self._calib_inputs,
+            self.space.calib_samples,
+            store=None if self.store is None else self.store(options),
+        )
 
     @cached_property
     def _plain_calibrator(self) -> Calibrator:
@@ -128,6 +135,7 @@ class Session:
             self._calib_inputs,
             self.space.calib_samples,
             needs_channels=channels,
+            store=None if self.store is None else self.store(()),
         )
 
     def calibrate_over(
@@ -138,6 +146,7 @@ class Session:
         sizes: Sequence[int],
         *,
         needs_channels: bool = False,
+        store: StatisticsStore | None = None,
     ) -> Calibrator:
         """Return the calibrator of a float model over any batches of inputs."""
         return make_calibrator(
@@ -148,6 +157,7 @@ class Session:
             batches=batches,
             sizes=sizes,
             plugins=self.plugins,
+            store=store,
         )
 
     def _calib_inputs(self) -> Iterator[Any]:
