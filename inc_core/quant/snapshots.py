@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,10 +72,10 @@ def _row(key: TensorKey, statistics: TensorStatistics, arrays: list[Array]) -> l
 def _statistics(row: list[Any], arrays: Iterator[Array]) -> tuple[TensorKey, TensorStatistics]:
     *key, samples, lo, hi, limit, has_channels = row
     histogram = None if limit is None else Histogram(next(arrays).astype(np.int64), limit)
-    found = TensorStatistics(samples, lo, hi, histogram)
+    channels: Iterable[Array | None] = (None, None, None)
     if has_channels:
-        found = replace(found, **{name: next(arrays) for name in _CHANNELS})
-    return TensorKey(*key), found
+        channels = [next(arrays) for _ in _CHANNELS]
+    return TensorKey(*key), TensorStatistics(samples, lo, hi, histogram, *channels)
 
 
 def _arrays(layout: list[Any], body: bytes) -> Iterator[Array]:
