@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,10 +73,12 @@ def _row(key: TensorKey, statistics: TensorStatistics, arrays: list[Array]) -> l
 def _statistics(row: list[Any], arrays: Iterator[Array]) -> tuple[TensorKey, TensorStatistics]:
     *key, samples, lo, hi, limit, has_channels = row
     histogram = None if limit is None else Histogram(next(arrays).astype(np.int64), limit)
-    channels: Iterable[Array | None] = (None, None, None)
+    found = TensorStatistics(samples, lo, hi, histogram)
     if has_channels:
-        channels = [next(arrays) for _ in _CHANNELS]
-    return TensorKey(*key), TensorStatistics(samples, lo, hi, histogram, *channels)
+        found = replace(
+            found, channel_lo=next(arrays), channel_hi=next(arrays), channel_mean=next(arrays)
+        )
+    return TensorKey(*key), found
 
 
 def _arrays(layout: list[Any], body: bytes) -> Iterator[Array]:
