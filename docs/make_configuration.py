@@ -11,7 +11,7 @@ import yaml
 from inc_core.config.dump import config_to_dict, dataloader_document
 from inc_core.config.historic import HISTORIC
 from inc_core.config.schema import RECIPES, Rules, schema
-from inc_core.config.types import ComponentConfig, Config, DataLoaderConfig
+from inc_core.config.types import ComponentConfig, Config, DataLoaderConfig, TrainConfig
 
 TARGET = Path(__file__).with_name("configuration.md")
 
@@ -39,7 +39,8 @@ HISTORY = """\
 ## Keys of old files without effect
 
 They are accepted with a warning of the logger `inc_core.config`. `*` stands for anything.
-`op_wise.default_qconfig` is read as the `model_wise` of all ops.
+`op_wise.default_qconfig` is read as the `model_wise` of all ops, `pruning.approach.weight_compression_...` as
+`weight_compression`.
 
 | Key | Why |
 |---|---|
@@ -48,8 +49,8 @@ They are accepted with a warning of the logger `inc_core.config`. `*` stands for
 LOADER = """\
 ## Data loaders
 
-The same keys stand under `quantization.calibration.dataloader`, `evaluation.accuracy.dataloader`
-and `evaluation.performance.dataloader`.
+The same keys stand under `quantization.calibration.dataloader`, `evaluation.accuracy.dataloader`,
+`evaluation.performance.dataloader` and the `dataloader` of each training.
 
 """
 
@@ -67,7 +68,8 @@ TABLE = "| Key | Value | Default | Effect |\n|---|---|---|---|\n"
 
 def render() -> str:
     """Return the text of docs/configuration.md."""
-    defaults = {"version": "1.0", **config_to_dict(Config())}
+    trained = Config(train=TrainConfig())
+    defaults = {"version": "1.0", **config_to_dict(trained)}
     loader = dataloader_document(DataLoaderConfig(ComponentConfig("NAME")))
     loader["dataset"] = None
     quantization = schema()["quantization"]["schema"]
@@ -97,12 +99,14 @@ def _rows(keys: Mapping[str, Rules], defaults: Mapping[str, Any], prefix: str) -
             yield f"| `{path}` | [mapping](#what-an-op-may-use) | | {meta['doc']} |\n"
         elif name == "dataloader":
             yield f"| `{path}` | [data loader](#data-loaders) | | {meta['doc']} |\n"
+        elif name == "train":
+            yield f"| `{path}` | [training](#train) | | {meta['doc']} |\n"
         elif name == "recipes":
             yield from (
                 f"| `{path}.{switch}` | true or false | | {doc} |\n"
                 for switch, doc in RECIPES.items()
             )
-        elif "schema" in rules:
+        elif rules.get("type") == "dict" and "schema" in rules:
             yield from _rows(rules["schema"], default or {}, f"{path}.")
         else:
             shown = "" if default in (None, "", [], {}) else f"`{_inline(default)}`"

@@ -11,17 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inc_core import common
+    from inc_core.facade.distillation import Distillation
+    from inc_core.facade.pruning import Pruning
     from inc_core.facade.quantization import Quantization
+    from inc_core.facade.scheduler import Scheduler
     from inc_core.hookspecs._markers import hookimpl
     from inc_core.tuned_model import load
 
-__all__ = ["Quantization", "__version__", "common", "hookimpl", "load"]
+__all__ = [
+    "Distillation",
+    "Pruning",
+    "Quantization",
+    "Scheduler",
+    "__version__",
+    "common",
+    "hookimpl",
+    "load",
+]
 
 __version__ = "0.1.0"
 
 # where each name lives; a module itself where there is no colon
 _HOMES = {
+    "Distillation": "inc_core.facade.distillation:Distillation",
+    "Pruning": "inc_core.facade.pruning:Pruning",
     "Quantization": "inc_core.facade.quantization:Quantization",
+    "Scheduler": "inc_core.facade.scheduler:Scheduler",
     "common": "inc_core.common",
     "hookimpl": "inc_core.hookspecs._markers:hookimpl",
     "load": "inc_core.tuned_model:load",

@@ -25,6 +25,7 @@ __all__ = [
     "PluginError",
     "QuantizationError",
     "StrategyError",
+    "TrainingError",
     "UnsupportedModelError",
     "VerificationError",
     "WorkspaceError",
@@ -98,6 +99,12 @@ class EvaluationError(IncError):
 
 class StrategyError(IncError):
     """A strategy broke its contract."""
+
+    exit_code = 4
+
+
+class TrainingError(IncError):
+    """A training did not do what a run needs of it, or its hooks were called out of place."""
 
     exit_code = 4
 

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> Outcome:
     """Render a configuration for the model; an existing file is never overwritten."""
     from inc_core.config.template import render_template
     from inc_core.config.types import Config, ModelConfig
-    from inc_core.facade.session import open_model
+    from inc_core.facade.opened import open_model
     from inc_core.plugin import get_plugins
 
     opened = open_model(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inc_core.config.types import (
     AccuracyConfig,
-    CacheConfig,
     CalibrationConfig,
     Config,
     CriterionConfig,
     DataLoaderConfig,
+    DistillationConfig,
     EvaluationConfig,
     ExitPolicyConfig,
     ModelConfig,
     PerformanceConfig,
     PluginsConfig,
+    PrunerConfig,
+    PruningConfig,
     QuantizationConfig,
     RunnerConfig,
+    TrainConfig,
     TuningConfig,
     WorkspaceConfig,
 )
@@ -39,6 +42,11 @@ def build_config(document: Section) -> Config:
         quantization=_quantization(_section(document, "quantization")),
         evaluation=_evaluation(_section(document, "evaluation")),
         tuning=_tuning(_section(document, "tuning")),
+        train=_train(_section(document, "train")),
+        pruning=_pruning(_section(document, "pruning")),
+        distillation=DistillationConfig(
+            _train(_section(_section(document, "distillation"), "train"))
+        ),
         plugins=PluginsConfig(**_stated(_section(document, "plugins"))),
         **_stated(document, "device"),
     )
@@ -70,8 +78,35 @@ def _quantization(section: Section) -> QuantizationConfig:
             for name, constraint in _section(section, "optype_wise").items()
         },
         op_wise=op_wise,
-        **_stated(section, "approach", "train"),
+        train=_train(_section(section, "train")),
+        **_stated(section, "approach"),
     )
+
+
+def _train(section: Section) -> TrainConfig | None:
+    if not section:
+        return None
+    fields = _stated(section)
+    loader = _dataloader(fields.pop("dataloader", {}))
+    return TrainConfig(dataloader=loader, **fields)
+
+
+def _pruning(section: Section) -> PruningConfig:
+    approach = _section(section, "approach")
+    common = _section(approach, "weight_compression")
+    shared = {**_stated(common), "pruners": None}
+    entries: Sequence[Section] = common.get("pruners") or ({},)
+    pruners = tuple(_pruner({**shared, **_stated(entry)}) for entry in entries)
+    return PruningConfig(_train(_section(section, "train")), pruners)
+
+
+def _pruner(fields: dict[str, Any]) -> PrunerConfig:
+    """Return one pruner; its own fields, zeros too, went before those of all pruners."""
+    fields.pop("pruners", None)
+    excluded = fields.pop("excluded_names", ()) + fields.pop("extra_excluded_names", ())
+    if fields.pop("method", None) == "per_channel":
+        fields.setdefault("prune_domain", "channel")
+    return PrunerConfig(excluded_names=excluded, **fields)
 
 
 def _recipes(section: Section) -> dict[str, bool]:
@@ -122,7 +157,6 @@ def _tuning(section: Section) -> TuningConfig:
         exit_policy=ExitPolicyConfig(**_stated(_section(section, "exit_policy"))),
         runner=RunnerConfig(**_stated(_section(section, "runner"))),
         workspace=WorkspaceConfig(**_stated(_section(section, "workspace"))),
-        cache=CacheConfig(**_stated(_section(section, "cache"))),
         **_objectives(section),
         **_stated(section, "strategy", "early_stop", "speed_gate", "random_seed"),
     )

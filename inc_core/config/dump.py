@@ -11,7 +11,9 @@ from inc_core.config.types import (
     Config,
     DataLoaderConfig,
     EvaluationConfig,
+    PruningConfig,
     QuantizationConfig,
+    TrainConfig,
     TuningConfig,
 )
 from inc_core.quant.constraint import OpConstraint
@@ -49,8 +51,28 @@ def as_document(config: Config) -> dict[str, Any]:
         "quantization": _quantization(config.quantization),
         "evaluation": _evaluation(config.evaluation),
         "tuning": _tuning(config.tuning),
+        "train": _train(config.train),
+        "pruning": _pruning(config.pruning),
+        "distillation": {"train": _train(config.distillation.train)},
         "plugins": dict(vars(config.plugins)),
     }
+
+
+def _train(train: TrainConfig | None) -> dict[str, Any] | None:
+    if train is None:
+        return None
+    return {
+        **vars(train),
+        "optimizer": _component(train.optimizer),
+        "criterion": _component(train.criterion),
+        "dataloader": _dataloader(train.dataloader),
+    }
+
+
+def _pruning(section: PruningConfig) -> dict[str, Any]:
+    entries = [dict(vars(pruner)) for pruner in section.pruners]
+    compression = {**entries[0], "pruners": []} if len(entries) == 1 else {"pruners": entries}
+    return {"train": _train(section.train), "approach": {"weight_compression": compression}}
 
 
 def _quantization(section: QuantizationConfig) -> dict[str, Any]:
@@ -64,7 +86,7 @@ def _quantization(section: QuantizationConfig) -> dict[str, Any]:
         "model_wise": _constraint(section.model_wise),
         "optype_wise": {name: _constraint(item) for name, item in section.optype_wise.items()},
         "op_wise": {name: _constraint(item) for name, item in section.op_wise.items()},
-        "train": section.train,
+        "train": _train(section.train),
     }
 
 
@@ -133,7 +155,6 @@ def _tuning(section: TuningConfig) -> dict[str, Any]:
         "random_seed": section.random_seed,
         "runner": dict(vars(section.runner)),
         "workspace": dict(vars(section.workspace)),
-        "cache": dict(vars(section.cache)),
     }
 
 

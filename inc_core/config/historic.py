@@ -17,13 +17,11 @@ _ONE_PROCESS = "accuracy is evaluated in one process, with every core"
 _ONE_MACHINE = "data is not sharded over machines"
 _SIGOPT = "the sigopt service is gone"
 _NOT_HERE = "not used by Quantization"
+_LAYERS = "every weight of a conv or matmul can be pruned; choose with names"
 _NO_ENVIRONMENT = "inc never changes the process environment; set the variable outside"
 
 # Key paths, "*" for anything, and why they have no effect. Values false and null do not warn.
 HISTORIC: Mapping[str, str] = {
-    "pruning": _NOT_HERE,
-    "distillation": _NOT_HERE,
-    "train": f"{_NOT_HERE}; training stands under quantization.train",
     "auto_distillation": _NOT_HERE,
     "nas": _NOT_HERE,
     "graph_optimization": f"{_NOT_HERE}; allow bf16 or fp16 under quantization.model_wise",
@@ -44,11 +42,25 @@ HISTORIC: Mapping[str, str] = {
     "evaluation.performance.postprocess": "latency is measured without post-processing",
     "evaluation.performance.configs.kmp_*": _NO_ENVIRONMENT,
     "evaluation.performance.configs.*_num_of_threads": "write cores_per_instance",
+    **{
+        f"{section}.{key}": reason
+        for section in ("train", "quantization.train", "pruning.train", "distillation.train")
+        for key, reason in {
+            "hostfile": _ONE_MACHINE,
+            "dataloader.distributed": _ONE_MACHINE,
+            "execution_mode": "the framework's plugin trains as it does best",
+            "postprocess": "losses are computed on what the model returns",
+        }.items()
+    },
+    "pruning.approach.*.prune_layer_type": _LAYERS,
     "tuning.strategy.sigopt_*": _SIGOPT,
     "tuning.multi_objectives.higher_is_better": "each objective knows its direction",
     "tuning.tensorboard": "tensors are not dumped",
     "tuning.diagnosis": "tensors are not dumped",
 }
+
+# one section under the names of frameworks, read as the section without
+_OLD_SECTION = "pruning.approach.weight_compression_*"
 
 
 def without_historic(content: Mapping[str, Any], lines: Lines) -> dict[str, Any]:
@@ -61,6 +73,8 @@ def _strip(content: Mapping[str, Any], path: KeyPath, lines: Lines) -> dict[str,
     for key, value in content.items():
         here = (*path, key)
         reason = _reason(here)
+        if fnmatchcase(".".join(map(str, here)), _OLD_SECTION):
+            key = str(key).rpartition("_")[0]
         if reason is None:
             kept[key] = _strip(value, here, lines) if isinstance(value, Mapping) else value
         elif value is not None and value is not False:

@@ -12,11 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 from inc_core.config import coerce
-from inc_core.config.problem import received
+from inc_core.config.rules import Rules
+from inc_core.config.rules import dataloader as _dataloader
+from inc_core.config.rules import key as _key
+from inc_core.config.rules import section as _section
+from inc_core.config.schema_training import distillation, pruning, train
 
 __all__ = ["RECIPES", "Rules", "rules_at", "schema"]
-
-Rules = dict[str, Any]
 
 # Switches that the core knows. A plugin may read others; only near misses of these are errors.
 RECIPES: Mapping[str, str] = {
@@ -42,6 +44,9 @@ def schema() -> Mapping[str, Rules]:
         "quantization": _quantization(),
         "evaluation": _evaluation(),
         "tuning": _tuning(),
+        "train": train("training, where the sections below state none of their own"),
+        "pruning": pruning(),
+        "distillation": distillation(),
         "plugins": _section(
             "Installed plugins.",
             require=_key(
@@ -55,24 +60,10 @@ def rules_at(path: tuple[str | int, ...]) -> Rules:
     """Return the rules of a key path; the whole schema, as a section, for ``()``."""
     rules: Rules = {"schema": schema()}
     for part in path:
-        rules = rules.get("schema", {}).get(part) or rules.get("valuesrules", {})
+        inner = rules.get("schema", {})
+        # the items of a list have one rule, the keys of a section one each
+        rules = inner if isinstance(part, int) else inner.get(part) or rules.get("valuesrules", {})
     return rules
-
-
-def _key(
-    kind: str, doc: str, rule: Callable[[Any], Any], *, example: str = "", **rules: Any
-) -> Rules:
-    def coerced(value: Any) -> Any:
-        return None if value is None else rule(value)
-
-    kind = kind or ", ".join(f"`{name}`" for name in rules["allowed"])
-    meta = {"kind": kind, "doc": doc, "example": example}
-    return {"nullable": True, "coerce": coerced, "meta": meta, **rules}
-
-
-def _section(doc: str, /, *, rules: Rules | None = None, example: str = "", **keys: Rules) -> Rules:
-    meta = {"kind": "section", "doc": doc, "example": example}
-    return {"type": "dict", "nullable": True, "schema": keys, "meta": meta, **(rules or {})}
 
 
 def _model() -> Rules:
@@ -122,12 +113,7 @@ def _quantization() -> Rules:
             f"{{'name.*': {FLOAT}}}",
             keysrules={"type": "string", "check_with": _check_regex},
         ),
-        train=_key(
-            "mapping",
-            "training for `qat`, read by the framework's plugin",
-            _mapping,
-            example="{epoch: 1}",
-        ),
+        train=train("training for `qat`, unless the script sets `q_func`"),
     )
 
 
@@ -217,18 +203,6 @@ def _tuning() -> Rules:
             resume=_key(
                 "path", "another run to take up", coerce.text, example="inc_workspace/run-1"
             ),
-            if_busy=_key(
-                "",
-                "where another run is active: an error, or a workspace beside it",
-                coerce.text,
-                allowed=["error", "sibling"],
-            ),
-        ),
-        cache=_section(
-            "What is kept of measurements and results across runs.",
-            enabled=_key("true or false", "use it", coerce.boolean),
-            size_mb=_key("MB > 0", "its size at most", coerce.number, min=1.0),
-            directory=_key("path", "its folder; the user's cache folder if unset", coerce.text),
         ),
     )
 
@@ -298,27 +272,6 @@ def _exit_policy() -> Rules:
     )
 
 
-def _dataloader(doc: str) -> Rules:
-    return _section(
-        f"A data loader: {doc}.",
-        dataset=_key(
-            "component", "where samples come from", coerce.component, required=True, nullable=False
-        ),
-        transform=_key(
-            "components",
-            "applied to each sample, in order",
-            coerce.components,
-            example="{NAME: {}}",
-        ),
-        filter=_key("component", "which samples are kept", coerce.component, example="{NAME: {}}"),
-        batch_size=_key("whole number > 0", "samples per batch", coerce.integer, min=1),
-        last_batch=_key(
-            "", "keep or drop a short last batch", coerce.text, allowed=["rollover", "discard"]
-        ),
-        shuffle=_key("true or false", "draw samples in random order", coerce.boolean),
-    )
-
-
 def _recipes() -> Rules:
     meta = {
         "kind": "mapping",
@@ -359,12 +312,6 @@ def _by_name(doc: str, example: str, **rules: Any) -> Rules:
     meta = {"kind": "mapping", "doc": doc, "example": example}
     constraint = _op_constraint("")
     return {"type": "dict", "nullable": True, "valuesrules": constraint, "meta": meta, **rules}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{received(value)}; allowed: a mapping")
-    return value
 
 
 def _numbers(value: Any) -> tuple[float, ...]:

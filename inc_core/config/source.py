@@ -16,7 +16,9 @@ from inc_core.errors import ConfigError, did_you_mean
 __all__ = ["Source", "read_mapping", "read_yaml"]
 
 # what stands below these keys belongs to components, and is handed to them as it is
-_COMPONENTS = frozenset({"dataset", "filter", "metric", "strategy", "train", "transform"})
+_COMPONENTS = frozenset(
+    {"criterion", "dataset", "filter", "metric", "optimizer", "parameters", "strategy", "transform"}
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def _construct_pruner(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[A
 
 
 _ConfigLoader.add_constructor("tag:yaml.org,2002:python/tuple", _construct_tuple)
-# pruning sections carry this tag; they are read to the end although Quantization does not use them
+# each entry of pruners may carry this tag
 _ConfigLoader.add_constructor("!Pruner", _construct_pruner)
 
 

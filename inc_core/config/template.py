@@ -17,6 +17,8 @@ from inc_core.errors import ConfigError
 
 __all__ = ["render_template"]
 
+# A file for quantization says nothing of the other ways to make a model smaller.
+_LEFT_OUT = ("train", "pruning", "distillation")
 _WIDTH = 92  # of a line, without its last indent
 _HEAD = """\
 # Configuration of inc: every line may be left out, and then has the value shown here.
@@ -52,6 +54,7 @@ def render_template(
     if problems:
         raise ConfigError("no template", [problem.describe({}) for problem in problems])
     document = {"version": 1.0, **config_to_dict(build_config(checked))}
+    document = {name: value for name, value in document.items() if name not in _LEFT_OUT}
     lines = list(_render(document, schema(), ""))
     text = "\n".join(_HEAD.splitlines() + lines) + "\n"
     return _with_op_types(text, op_types)

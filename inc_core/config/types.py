@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from inc_core.quant.constraint import OpConstraint
 
@@ -15,13 +15,17 @@ __all__ = [
     "Config",
     "CriterionConfig",
     "DataLoaderConfig",
+    "DistillationConfig",
     "EvaluationConfig",
     "ExitPolicyConfig",
     "ModelConfig",
     "PerformanceConfig",
     "PluginsConfig",
+    "PrunerConfig",
+    "PruningConfig",
     "QuantizationConfig",
     "RunnerConfig",
+    "TrainConfig",
     "TuningConfig",
     "WorkspaceConfig",
 ]
@@ -48,6 +52,80 @@ class DataLoaderConfig:
     batch_size: int = 64
     last_batch: Literal["rollover", "discard"] = "rollover"
     shuffle: bool = False
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training, for frameworks whose plugin has a loop of its own; else scripts bring a function.
+
+    ``end_epoch`` of ``None`` is ``start_epoch + epoch``. ``iteration`` limits the batches of an epoch,
+    -1 takes all. ``frequency``: epochs between two evaluations, where they are made.
+    """
+
+    optimizer: ComponentConfig = field(
+        default_factory=lambda: ComponentConfig("SGD", {"learning_rate": 0.001})
+    )
+    criterion: ComponentConfig = field(default_factory=lambda: ComponentConfig("CrossEntropyLoss"))
+    dataloader: DataLoaderConfig | None = None
+    epoch: int = 1
+    start_epoch: int = 0
+    end_epoch: int | None = None
+    iteration: int = -1
+    frequency: int = 1
+
+    @property
+    def epochs(self) -> range:
+        """The numbers of the epochs, counted from 0."""
+        end = self.start_epoch + self.epoch if self.end_epoch is None else self.end_epoch
+        return range(self.start_epoch, end)
+
+
+@dataclass(frozen=True)
+class PrunerConfig:
+    """One pruner: which weights it makes how sparse, when, and in which pattern.
+
+    ``target_sparsity`` of ``None`` is ``default_target``, or what an N:M pattern says. Steps count over
+    all epochs; they are used where ``end_step`` is stated, else epochs are.
+    """
+
+    default_target: ClassVar[float] = 0.97
+
+    prune_type: str = "basic_magnitude"
+    parameters: Any = None
+    initial_sparsity: float = 0.0
+    target_sparsity: float | None = None
+    start_epoch: int = 0
+    end_epoch: int = 4
+    start_step: int = 0
+    end_step: int = 0
+    update_frequency: int = 1
+    update_frequency_on_step: int = 1
+    sparsity_decay_type: str = "linear"
+    pattern: str = "tile_pattern_1x1"
+    prune_domain: str = "local"
+    max_sparsity_ratio_per_layer: float = 0.98
+    names: tuple[str, ...] = ()
+    excluded_names: tuple[str, ...] = ()
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the schedule is in steps, not in epochs."""
+        return self.end_step > 0
+
+
+@dataclass(frozen=True)
+class PruningConfig:
+    """The ``pruning`` section."""
+
+    train: TrainConfig | None = None
+    pruners: tuple[PrunerConfig, ...] = (PrunerConfig(),)
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """The ``distillation`` section; the criterion is that of ``train``."""
+
+    train: TrainConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +160,7 @@ class QuantizationConfig:
     model_wise: OpConstraint = field(default_factory=OpConstraint)
     optype_wise: Mapping[str, OpConstraint] = field(default_factory=dict)
     op_wise: Mapping[str, OpConstraint] = field(default_factory=dict)
-    train: Mapping[str, Any] | None = None
+    train: TrainConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -141,28 +219,10 @@ class ExitPolicyConfig:
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """Where runs are kept; ``resume`` names another run to take up.
-
-    ``if_busy`` says what happens where another run is active there: an error, or a workspace beside
-    it (``path-2``, ``path-3``, ...).
-    """
+    """Where runs are kept; ``resume`` names another run to take up."""
 
     path: str = "inc_workspace"
     resume: str | None = None
-    if_busy: Literal["error", "sibling"] = "error"
-
-
-@dataclass(frozen=True)
-class CacheConfig:
-    """What is kept of measurements and results across runs.
-
-    ``size_mb`` in 10^6 bytes bounds the whole cache; beyond it goes what was not used for longest.
-    ``directory`` of ``None`` is the environment's ``INC_CACHE_DIR``, else the user's cache folder.
-    """
-
-    enabled: bool = True
-    size_mb: float = 1000.0
-    directory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +256,6 @@ class TuningConfig:
     random_seed: int = 1978
     runner: RunnerConfig = field(default_factory=RunnerConfig)
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
-    cache: CacheConfig = field(default_factory=CacheConfig)
 
 
 @dataclass(frozen=True)
@@ -215,4 +274,7 @@ class Config:
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
+    train: TrainConfig | None = None
+    pruning: PruningConfig = field(default_factory=PruningConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     plugins: PluginsConfig = field(default_factory=PluginsConfig)

@@ -14,10 +14,7 @@ from inc_core.data.access import is_indexed, iterate, sample_count
 from inc_core.data.dataloader import DataLoader
 from inc_core.data.source import digest_of, source_of, text_of
 
-__all__ = ["DIFFERENT", "data_identity", "restored_random_state", "source_of"]
-
-# In place of samples that differ when they are read twice.
-DIFFERENT = "different each time"
+__all__ = ["data_identity", "source_of"]
 
 
 def data_identity(loader: Any) -> dict[str, str]:
@@ -45,7 +42,7 @@ def data_identity(loader: Any) -> dict[str, str]:
 
 
 def _described(dataset: Any) -> dict[str, str]:
-    with restored_random_state():
+    with _restored_random_state():
         identity = {
             "dataset": _name(dataset),
             "content": digest_of(source_of(dataset)),
@@ -53,7 +50,7 @@ def _described(dataset: Any) -> dict[str, str]:
         }
         samples = [digest_of(text_of(sample)) for sample in _some_samples(dataset)]
         again = [digest_of(text_of(sample)) for sample in _some_samples(dataset)]
-        identity["samples"] = " ".join(samples) if samples == again else DIFFERENT
+        identity["samples"] = " ".join(samples) if samples == again else "different each time"
     return identity
 
 
@@ -80,8 +77,7 @@ def _name(obj: Any) -> str:
 
 
 @contextmanager
-def restored_random_state() -> Iterator[None]:
-    """Put Python's and numpy's global random states back at the end."""
+def _restored_random_state() -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     try:
         yield

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from inc_core.data.batches import iter_batches, take
 from inc_core.errors import DataError
-from inc_core.facade.session import Session, batch_count
+from inc_core.facade.loaders import batch_count
+from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import FloatRewrites
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe

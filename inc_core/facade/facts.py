@@ -46,6 +46,7 @@ def gather_facts(
             "baseline": size_on_disk(adaptor, session.opened.model) / BYTES_PER_MB,
             "final": size_on_disk(adaptor, model) / BYTES_PER_MB,
         },
+        **({} if session.trained is None else session.trained.facts),
         "ops": _precisions(trial.recipe),
         "float_ops": dict(float_reasons),
         "search": {

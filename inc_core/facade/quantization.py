@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ from inc_core.data.build import build_dataloader
 from inc_core.data.dataloader import DataLoader
 from inc_core.errors import GoalNotMetError, IncError
 from inc_core.facade.check import CheckReport, check_session
+from inc_core.facade.hooks import TrainingHooks
 from inc_core.facade.parts import Parts
+from inc_core.facade.qat import train_session
 from inc_core.facade.run import Run
 from inc_core.facade.session import open_session
+from inc_core.facade.training import Participant
 from inc_core.plugin import Plugins, get_plugins
 from inc_core.tuning.console import Console
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Quantization"]
 
 
-class Quantization(Parts):
+class Quantization(TrainingHooks, Parts):
     """Find the fastest quantized model that meets an accuracy goal.
 
     Both call styles of the original API work. Attributes first::
@@ -38,7 +41,10 @@ class Quantization(Parts):
 
     or everything in one call: ``Quantization(conf)(model, q_dataloader=..., eval_func=...)``.
 
-    What may be set is listed at ``Parts``; setting only stores, in any order.
+    With ``approach: quant_aware_training``, ``q_func`` trains the model that it is given, in which the
+    rounding of integers is simulated; or the section ``quantization.train`` describes the training.
+
+    What may be set is listed at ``EvaluationParts`` and ``Parts``; setting only stores, in any order.
 
     Args:
         conf_fname_or_obj: A YAML path, a mapping, a ``Config``, or ``None`` for the defaults.
@@ -71,8 +77,17 @@ class Quantization(Parts):
             ConfigError: If something that the run needs is missing or wrong.
             IncError: The other errors of ``inc_core.errors``; nothing is swallowed.
         """
+        return self._fit_with(self, self, ())
+
+    def _fit_with(
+        self, parts: Parts, hooks: TrainingHooks, participants: Sequence[Participant]
+    ) -> TunedModel:
+        """Fit with the parts, hooks and participants of a combination, or with one's own."""
         console = Console(verbose=self.verbose)
-        session = open_session(self.config, self, self._plugins or get_plugins(), console)
+        session = open_session(self.config, parts, self._plugins or get_plugins(), console)
+        if self.config.quantization.approach == "qat":
+            with console.doing("training"):
+                session = train_session(session, hooks, participants)
         self._run = Run(session)
         result = self._run.tune()
         if result.best is None and not self._may_return_best_seen():

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from inc_core.hookspecs._markers import hookimpl
 
-__all__ = ["inc_datasets", "inc_objectives", "inc_observers", "inc_strategies", "inc_transforms"]
+__all__ = [
+    "inc_datasets",
+    "inc_objectives",
+    "inc_observers",
+    "inc_pruners",
+    "inc_strategies",
+    "inc_transforms",
+]
 
 
 @hookimpl
@@ -57,4 +64,17 @@ def inc_observers() -> Mapping[str, str]:
         "percentile": "inc_core.quant.range_rules:Percentile",
         "kl": "inc_core.quant.range_rules:KL",
         "mse": "inc_core.quant.range_rules:MSE",
+    }
+
+
+@hookimpl
+def inc_pruners() -> Mapping[str, str]:
+    """Offer the pruners of ``inc_core.pruning.pruners``, by the names of old files too."""
+    return {
+        "basic_magnitude": "inc_core.pruning.pruners:Magnitude",
+        "magnitude": "inc_core.pruning.pruners:Magnitude",
+        "gradient_sensitivity": "inc_core.pruning.pruners:GradientSensitivity",
+        "snip": "inc_core.pruning.pruners:GradientSensitivity",
+        "snip_momentum": "inc_core.pruning.pruners:SnipMomentum",
+        "pattern_lock": "inc_core.pruning.pruners:PatternLock",
     }

@@ -10,6 +10,7 @@ from inc_core.hookspecs.events import EventHooks
 from inc_core.hookspecs.metric import MetricHooks
 from inc_core.hookspecs.objective import ObjectiveHooks
 from inc_core.hookspecs.observer import RangeRuleHooks
+from inc_core.hookspecs.pruner import PrunerHooks
 from inc_core.hookspecs.strategy import StrategyHooks
 from inc_core.hookspecs.transform import TransformHooks
 
@@ -23,6 +24,7 @@ KINDS: Mapping[str, str] = {
     "metric": "inc_metrics",
     "objective": "inc_objectives",
     "observer": "inc_observers",
+    "pruner": "inc_pruners",
 }
 
 GUESS_HOOK = "inc_guess_framework"
@@ -35,6 +37,7 @@ SPECIFICATIONS: tuple[type, ...] = (
     MetricHooks,
     ObjectiveHooks,
     RangeRuleHooks,
+    PrunerHooks,
     EventHooks,
 )
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +18,13 @@ from inc_core.quant.batching import batch_length, slice_batch
 from inc_core.quant.observers import Observer, TensorStatistics
 from inc_core.quant.qparams import QParams, choose_qparams
 from inc_core.quant.range_rules import BUILTIN_RANGE_RULES, ChoosesRange
-from inc_core.quant.snapshots import Snapshot
 from inc_core.quant.spec import TensorKey, TensorSpec
 
 __all__ = [
     "Calibration",
     "Calibrator",
+    "LearnedCalibrator",
     "ScaledCalibrator",
-    "StatisticsStore",
     "load_qparams",
     "save_qparams",
 ]
@@ -48,9 +47,11 @@ class Calibration:
         samples: int,
         rules: Mapping[str, ChoosesRange] | None = None,
         inputs: Callable[[], Iterable[Any]] | None = None,
+        learned: Mapping[TensorKey, tuple[float, float]] | None = None,
     ) -> None:
         self.samples = samples
         self._inputs = inputs
+        self._learned = dict(learned or {})
         self._statistics = dict(statistics)
         self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
         self._used: dict[str, QParams] = {}
@@ -63,9 +64,15 @@ class Calibration:
 
     def afresh(self) -> Calibration:
         """Return the same ranges, chosen ones included, with nothing ``used`` yet."""
-        other = Calibration(self._statistics, self.samples, self._rules, self._inputs)
+        other = Calibration(
+            self._statistics, self.samples, self._rules, self._inputs, self._learned
+        )
         other._ranges = self._ranges
         return other
+
+    def with_learned(self, ranges: Mapping[TensorKey, tuple[float, float]]) -> Calibration:
+        """Return the same with ranges that a training has learnt, in place of observed ones."""
+        return Calibration(self._statistics, self.samples, self._rules, self._inputs, ranges)
 
     def scaled(self, factors: Mapping[TensorKey, np.ndarray[Any, Any]]) -> Calibration:
         """Return the ranges of a model in which channels of some tensors are divided by factors.
@@ -135,6 +142,8 @@ class Calibration:
         return None if statistics is None else statistics.channel_mean
 
     def _range(self, key: TensorKey, spec: TensorSpec) -> tuple[float, float]:
+        if key in self._learned:
+            return self._learned[key]
         if (key, spec) not in self._ranges:
             self._ranges[key, spec] = self._choose(key, spec)
         return self._ranges[key, spec]
@@ -166,19 +175,6 @@ class Calibration:
         )
 
 
-class StatisticsStore(Protocol):
-    """Keeps the statistics of one model over one set of data, so that they are collected once."""
-
-    def get(self, question: Mapping[str, Any]) -> Mapping[int, Snapshot] | None:
-        """Return what was kept under a question; ``None`` if nothing was."""
-
-    def put(self, question: Mapping[str, Any], snapshots: Mapping[int, Snapshot]) -> None:
-        """Keep what was found in the batches that were watched last."""
-
-    def watch(self, batches: Iterable[Any]) -> Iterable[Any]:
-        """Return the batches that are about to be observed, and note what they are."""
-
-
 class Calibrator:
     """Runs the calibration data once and answers for every sampling size and algorithm.
 
@@ -190,7 +186,6 @@ class Calibrator:
         algorithms: Range rules that will be asked for; they decide if histograms are collected.
         channel_keys: Tensors whose ranges and means per channel are wanted too.
         rules: Range rules beside the built-in ones.
-        store: Keeps statistics beyond this object; with a hit the model does not run at all.
     """
 
     def __init__(
@@ -202,7 +197,6 @@ class Calibrator:
         algorithms: Collection[str],
         channel_keys: Collection[TensorKey] = (),
         rules: Mapping[str, ChoosesRange] | None = None,
-        store: StatisticsStore | None = None,
     ) -> None:
         self._observe = observe
         self._batches = batches
@@ -211,7 +205,6 @@ class Calibrator:
         self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
         self._needs_values = any(self._rules[name].needs_values for name in algorithms)
         self._channel_keys = frozenset(channel_keys)
-        self._store = store
         self._found: dict[int, Calibration] = {}
 
     def calibration(self, samples: int) -> Calibration:
@@ -231,34 +224,8 @@ class Calibrator:
         return self._found[samples].afresh()
 
     def _run(self) -> dict[int, Calibration]:
-        question = self._question()
-        snapshots = None if self._store is None else self._store.get(question)
-        if snapshots is None:
-            snapshots = self._collect()
-            if self._store is not None:
-                self._store.put(question, snapshots)
-        for size, found in snapshots.items():
-            _check_seen(found.samples, size)
-        return {
-            size: Calibration(
-                found.statistics, found.samples, self._rules, partial(self._first, found.samples)
-            )
-            for size, found in snapshots.items()
-        }
-
-    def _question(self) -> dict[str, Any]:
-        """Return what statistics depend on beside model and data."""
-        return {
-            "tensors": [list(key) for key in self._keys],
-            "channels": sorted(list(key) for key in self._channel_keys),
-            "histograms": self._needs_values,
-            "sizes": list(self._sizes),
-        }
-
-    def _collect(self) -> dict[int, Snapshot]:
         observers = {key: self._observer(key) for key in self._keys}
-        batches = self._batches()
-        source = _Segments(batches if self._store is None else self._store.watch(batches))
+        source = _Segments(self._batches())
         found = {}
         for size in self._sizes:
             # one call for each size, so that an adaptor which reads ahead stays exact
@@ -266,10 +233,11 @@ class Calibrator:
                 self._observe(source.until(size), observers)
             elif not source.exhausted:
                 deque(source.until(size), maxlen=0)  # no tensor is asked for: count the samples
-            if source.seen == 0:
-                _check_seen(0, size)
+            _check_seen(source.seen, size)
             statistics = {k: o.statistics() for k, o in observers.items() if o.samples}
-            found[size] = Snapshot(source.seen, statistics)
+            found[size] = Calibration(
+                statistics, source.seen, self._rules, partial(self._first, source.seen)
+            )
         return found
 
     def _first(self, samples: int) -> Iterator[Any]:
@@ -339,6 +307,26 @@ class ScaledCalibrator(Calibrator):
         if samples not in self._scaled:
             self._scaled[samples] = self._base.calibration(samples).scaled(self._factors)
         return self._scaled[samples].afresh()
+
+
+class LearnedCalibrator(Calibrator):
+    """Answers with the ranges that a training has learnt, and by calibration for the others.
+
+    Args:
+        base: The calibrator of the trained model; ``None`` without calibration data.
+        ranges: By tensor.
+    """
+
+    def __init__(
+        self, base: Calibrator | None, ranges: Mapping[TensorKey, tuple[float, float]]
+    ) -> None:
+        self._base = base
+        self._learned = dict(ranges)
+
+    def calibration(self, samples: int) -> Calibration:
+        """Return learnt ranges, with those of ``base`` where there are none."""
+        known = Calibration.none() if self._base is None else self._base.calibration(samples)
+        return known.with_learned(self._learned)
 
 
 def save_qparams(path: Path, qparams: Mapping[str, QParams]) -> None:

@@ -14,15 +14,24 @@ if TYPE_CHECKING:
     from inc_core.testing.data_suite import DataSuite
     from inc_core.testing.metric_suite import MetricSuite
     from inc_core.testing.plugin_suite import PluginSuite
+    from inc_core.testing.pruner_suite import PrunerSuite
     from inc_core.testing.strategy_suite import StrategySuite
 
-__all__ = ["AdaptorSuite", "DataSuite", "MetricSuite", "PluginSuite", "StrategySuite"]
+__all__ = [
+    "AdaptorSuite",
+    "DataSuite",
+    "MetricSuite",
+    "PluginSuite",
+    "PrunerSuite",
+    "StrategySuite",
+]
 
 _HOMES = {
     "AdaptorSuite": "inc_core.testing.adaptor_suite",
     "DataSuite": "inc_core.testing.data_suite",
     "MetricSuite": "inc_core.testing.metric_suite",
     "PluginSuite": "inc_core.testing.plugin_suite",
+    "PrunerSuite": "inc_core.testing.pruner_suite",
     "StrategySuite": "inc_core.testing.strategy_suite",
 }
 

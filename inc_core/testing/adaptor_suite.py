@@ -8,6 +8,7 @@ from inc_core.testing.adaptor_checks.observing import ObservingChecks
 from inc_core.testing.adaptor_checks.offering import OfferingChecks
 from inc_core.testing.adaptor_checks.predicting import PredictingChecks
 from inc_core.testing.adaptor_checks.quantizing import QuantizingChecks
+from inc_core.testing.adaptor_checks.training import TrainingChecks
 
 __all__ = ["AdaptorSuite"]
 
@@ -19,6 +20,7 @@ class AdaptorSuite(
     ObservingChecks,
     QuantizingChecks,
     AbilityChecks,
+    TrainingChecks,
 ):
     """Proves any adaptor. Subclass it, say which adaptor, model and batches, and run pytest.
 

@@ -180,4 +180,5 @@ _CONTRACTS: Mapping[str, Callable[[Any], list[str]]] = {
     "metric": lambda component: _lacks(component, "update", "result"),
     "objective": lambda component: _lacks(component, "measure"),
     "observer": lambda component: _lacks(component, "choose_range", "needs_values"),
+    "pruner": lambda component: [] if hasattr(component, "mask") else _lacks(component, "scores"),
 }

@@ -149,6 +149,8 @@ class TuningJob:
         say: Takes each line for the console.
         console: Is told what is being done, for the live line.
         clock: Monotonic seconds.
+        reference: The float model that the goal is relative to, where it is another than ``model``:
+            the one before a training.
         builder: Makes models; shared with whoever builds the final one.
     """
 
@@ -174,10 +176,16 @@ class TuningJob:
     say: Callable[[str], None] = logger.info
     console: Console = field(default_factory=partial(Console, live=False))
     clock: Callable[[], float] = time.monotonic
+    reference: Any = None
     builder: Builder = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "builder", Builder(self.adaptor, self.model, self.calibrate))
+
+    @property
+    def float_model(self) -> Any:
+        """The float model that the goal is relative to."""
+        return self.model if self.reference is None else self.reference
 
     @property
     def evaluates(self) -> bool:

@@ -161,7 +161,7 @@ class _Search:
             return known, scores
         baseline = Baseline(
             accuracy=evaluation.accuracy,
-            objectives=measure_objectives(self.job, self.job.model, evaluation.accuracy),
+            objectives=measure_objectives(self.job, self.job.float_model, evaluation.accuracy),
             seconds=evaluation.seconds,
             samples=evaluation.samples,
         )
@@ -173,7 +173,7 @@ class _Search:
         assert job.evaluator is not None
         try:
             with job.console.doing("the float model"):
-                return job.evaluator.evaluate(job.model)
+                return job.evaluator.evaluate(job.float_model)
         except IncError:
             raise
         except Exception as error:  # user code: whatever it raises ends the run

@@ -38,6 +38,7 @@ def render_facts(facts: Mapping[str, Any]) -> str:
         [
             f"Result: {_verdict(facts)}",
             *_table(facts),
+            *_sparsity(facts.get("sparsity")),
             *_ops(facts),
             *_float_ops(facts.get("float_ops", {})),
             *_search(facts.get("search", {})),
@@ -115,6 +116,11 @@ def _size_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             f"{size['final']:.2f}",
             f"{ratio:.2f}x smaller" if ratio >= 1 else f"{1 / ratio:.2f}x larger",
         )
+
+
+def _sparsity(found: Mapping[str, Any] | None) -> Iterator[str]:
+    if found is not None:
+        yield f"Sparsity: {found['sparsity']:.2%} of {len(found['weights'])} weights are zero"
 
 
 def _ops(facts: Mapping[str, Any]) -> Iterator[str]:

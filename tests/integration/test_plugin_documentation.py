@@ -62,6 +62,7 @@ def test_every_kind_has_a_package():
     hooks = set(re.findall(r"def (inc_\w+)", "".join(PYTHON.values())))
     assert {f"inc_{kind}" for kind in ("adaptors", "strategies", "datasets", "transforms")} <= hooks
     assert {"inc_metrics", "inc_objectives", "inc_observers", "inc_trial_finished"} <= hooks
+    assert "inc_pruners" in hooks
 
 
 @pytest.mark.parametrize("name", PROJECTS)
@@ -98,6 +99,7 @@ def test_components_can_be_made_as_the_configurations_say(folder):
         "assert len(data) == 100 and data[3] == (1.5, 9)\n"
         "assert plugins.create('observer', C('shrink')).needs_values is False\n"
         "assert plugins.create('objective', C('worst_latency', 3)).repeats == 3\n"
+        "assert plugins.create('pruner', C('lottery', {'seed': 3})).rng is not None\n"
         "assert plugins.component('strategy', 'halving').__name__ == 'Halving'\n"
         "assert plugins.guess_framework('a.linear.npz').framework == 'linear'\n"
     )

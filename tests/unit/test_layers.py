@@ -18,10 +18,10 @@ LAYERS = (
     ("errors", "machine", "manifest"),
     ("quant",),
     ("hookspecs",),
-    ("config", "data", "strategies", "objectives", "common"),
+    ("config", "data", "strategies", "objectives", "pruning", "common"),
     ("plugin",),
     ("tuning",),
-    ("facade", "tuned_model", "check_sample", "experimental"),
+    ("facade", "tuned_model", "trained_model", "check_sample", "experimental"),
     ("commands", "cli", "__main__", "__init__"),
     ("testing",),
 )

@@ -30,6 +30,7 @@ from inc_core.testing.toy.model import (
     to_parts,
 )
 from inc_core.testing.toy.rewrites import equalizable_pairs, equalize
+from inc_core.testing.toy.training import ToyNet, ToyTraining
 
 __all__ = ["GROUP_SIZE", "ToyAdaptor"]
 
@@ -39,13 +40,15 @@ _SPEED = {"fp32": 1.0, "static": 0.4, "dynamic": 0.6, "weight_only": 0.9}
 _ALGORITHMS = ("minmax", "kl", "mse", "percentile")
 
 
-class ToyAdaptor(Adaptor):
+class ToyAdaptor(ToyTraining, Adaptor):
     """Runs toy models; every ability of an adaptor is there, in its simplest form."""
 
     def load(self, source: Any) -> ToyModel:
         """Return the model of a directory, of its ``model.json``, or the ``ToyModel`` given."""
         if isinstance(source, ToyModel):
             return source
+        if isinstance(source, ToyNet):
+            return source.to_model()
         if not isinstance(source, (str, Path)):
             raise UnsupportedModelError(
                 f"a toy model is a directory or a ToyModel, received {type(source).__name__}"

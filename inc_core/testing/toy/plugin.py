@@ -11,6 +11,8 @@ from inc_core.hookspecs.adaptor import Guess
 
 __all__ = ["inc_adaptors", "inc_datasets", "inc_guess_framework", "inc_metrics"]
 
+_NATIVE = ("inc_core.testing.toy.model.ToyModel", "inc_core.testing.toy.training.ToyNet")
+
 
 @hookimpl
 def inc_adaptors() -> Mapping[str, str]:
@@ -33,8 +35,8 @@ def inc_metrics() -> Mapping[str, str]:
 @hookimpl
 def inc_guess_framework(source: Any) -> Guess | None:
     """Know ``ToyModel`` objects, directories ``*.toy``, and those that hold a toy model's files."""
-    if type(source).__module__ == "inc_core.testing.toy.model":
-        return Guess("toy", 1.0, "it is a ToyModel")
+    if f"{type(source).__module__}.{type(source).__name__}" in _NATIVE:
+        return Guess("toy", 1.0, f"it is a {type(source).__name__}")
     if not isinstance(source, (str, Path)):
         return None
     path = Path(source)

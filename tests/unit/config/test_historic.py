@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from inc_core.config.load import load_config
-from inc_core.config.types import Config
+from inc_core.config.types import Config, PrunerConfig
 
 TEXT = """\
 pruning:
@@ -19,7 +19,7 @@ tuning:
   strategy:
     sigopt_api_token: secret
 quantization:
-  train: {dataloader: {distributed: true}}
+  train: {dataloader: {dataset: dummy, distributed: true}}
   op_wise:
     conv1.0:
       weight: {bit: 7.0}
@@ -32,18 +32,18 @@ def test_each_key_warns_once_with_its_line_and_the_reason(tmp_path, caplog):
         load_config(tmp_path / "conf.yaml")
     assert [record.name for record in caplog.records] == ["inc_core.config"] * 4
     assert caplog.messages == [
-        "pruning (line 1) has no effect: not used by Quantization",
         "tuning.tensorboard (line 8) has no effect: tensors are not dumped",
         "tuning.strategy.sigopt_api_token (line 10) has no effect: the sigopt service is gone",
+        "quantization.train.dataloader.distributed (line 12) has no effect: data is not sharded "
+        "over machines",
         "quantization.op_wise['conv1.0'].weight.bit (line 15) has no effect: "
         "the dtype says how many bits there are",
     ]
 
 
-def test_training_sections_are_handed_on_as_they_are(tmp_path):
+def test_a_pruner_with_its_tag_is_read(tmp_path):
     (tmp_path / "conf.yaml").write_text(TEXT)
-    train = load_config(tmp_path / "conf.yaml").quantization.train
-    assert train == {"dataloader": {"distributed": True}}
+    assert load_config(tmp_path / "conf.yaml").pruning.pruners == (PrunerConfig(),)
 
 
 @pytest.mark.parametrize("value", [False, None])

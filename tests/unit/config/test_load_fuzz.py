@@ -35,6 +35,8 @@ def documents(rules):
 
 
 def value_of(rule):
+    if rule.get("type") == "list":
+        return st.lists(value_of(rule["schema"]), max_size=2) | LEAVES
     if "schema" in rule:
         return documents(rule["schema"]) | LEAVES
     if "valuesrules" in rule:
@@ -42,7 +44,7 @@ def value_of(rule):
     return ANYTHING
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(documents(schema()))
 def test_any_mapping_loads_or_raises_a_config_error_and_stays_as_it_was(conf):
     before = copy.deepcopy(conf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inc_core.config.load import load_config
-from inc_core.config.types import ComponentConfig, DataLoaderConfig
+from inc_core.config.types import ComponentConfig, DataLoaderConfig, TrainConfig
 from inc_core.quant.constraint import OpConstraint, TensorConstraint
 
 GRAPH_FILE = """\
@@ -203,7 +203,9 @@ def test_a_graph_file_names_how_to_evaluate(load):
 def test_an_eager_file_keeps_training_and_turns_the_default_qconfig_into_model_wise(load):
     quantization = load(EAGER_FILE).quantization
     assert quantization.approach == "qat"
-    assert quantization.train == {"end_epoch": 3, "optimizer": {"SGD": {"learning_rate": 0.001}}}
+    sgd = ComponentConfig("SGD", {"learning_rate": 0.001})
+    assert quantization.train == TrainConfig(optimizer=sgd, end_epoch=3)
+    assert quantization.train.epochs == range(3)
     float_only = TensorConstraint(dtype=("fp32",))
     assert quantization.model_wise == OpConstraint(float_only, float_only)
     assert quantization.op_wise == {

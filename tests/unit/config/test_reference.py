@@ -25,6 +25,8 @@ def maker():
 def leaf_names(rules):
     for name, rule in rules.items():
         yield name
+        if rule.get("type") == "list":
+            rule = rule["schema"]
         yield from leaf_names(rule.get("schema", rule.get("valuesrules", {}).get("schema", {})))
 
 

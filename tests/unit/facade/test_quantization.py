@@ -127,10 +127,10 @@ def test_a_mistyped_attribute_is_an_error_with_the_closest_name(make_quantizer):
         make_quantizer().eval_loader = []
 
 
-def test_training_is_refused_by_an_adaptor_that_cannot(make_quantizer):
+def test_a_training_function_without_the_approach_for_it_is_an_error(make_quantizer):
     quantizer = make_quantizer()
     quantizer.q_func = lambda model: model
-    with pytest.raises(ConfigError, match="cannot train"):
+    with pytest.raises(ConfigError, match="approach is 'static'; write quant_aware_training"):
         quantizer.fit()
 
 
