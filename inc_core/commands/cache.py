@@ -20,14 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action", nargs="?", choices=("show", "clear"), default="show",
         help="show what is there by kind (the default), or remove everything",
     )  # fmt: skip
+    parser.add_argument(
+        "--directory", help="the cache of tuning.cache.directory, in place of the user's"
+    )
 
 
 def run(options: argparse.Namespace) -> Outcome:
     """Show the cache, or clear it."""
+    from pathlib import Path
+
     from inc_core.tuning.cache import Cache, cache_folder
 
     # INC_CACHE=0 stops its use; what is there can still be seen and removed
-    cache = Cache(cache_folder())
+    cache = Cache(Path(options.directory) if options.directory else cache_folder())
     return _clear(cache) if options.action == "clear" else _show(cache)
 
 

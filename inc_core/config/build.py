@@ -7,6 +7,7 @@ from typing import Any
 
 from inc_core.config.types import (
     AccuracyConfig,
+    CacheConfig,
     CalibrationConfig,
     Config,
     CriterionConfig,
@@ -157,6 +158,7 @@ def _tuning(section: Section) -> TuningConfig:
         exit_policy=ExitPolicyConfig(**_stated(_section(section, "exit_policy"))),
         runner=RunnerConfig(**_stated(_section(section, "runner"))),
         workspace=WorkspaceConfig(**_stated(_section(section, "workspace"))),
+        cache=CacheConfig(**_stated(_section(section, "cache"))),
         **_objectives(section),
         **_stated(section, "strategy", "early_stop", "speed_gate", "random_seed"),
     )

@@ -155,6 +155,7 @@ def _tuning(section: TuningConfig) -> dict[str, Any]:
         "random_seed": section.random_seed,
         "runner": dict(vars(section.runner)),
         "workspace": dict(vars(section.workspace)),
+        "cache": dict(vars(section.cache)),
     }
 
 

@@ -203,6 +203,18 @@ def _tuning() -> Rules:
             resume=_key(
                 "path", "another run to take up", coerce.text, example="inc_workspace/run-1"
             ),
+            if_busy=_key(
+                "",
+                "where another run is active: an error, or a workspace beside it",
+                coerce.text,
+                allowed=["error", "sibling"],
+            ),
+        ),
+        cache=_section(
+            "What is kept of measurements and results across runs.",
+            enabled=_key("true or false", "use it", coerce.boolean),
+            size_mb=_key("MB > 0", "its size at most", coerce.number, min=1.0),
+            directory=_key("path", "its folder; the user's cache folder if unset", coerce.text),
         ),
     )
 

@@ -219,10 +219,28 @@ class ExitPolicyConfig:
 
 @dataclass(frozen=True)
 class WorkspaceConfig:
-    """Where runs are kept; ``resume`` names another run to take up."""
+    """Where runs are kept; ``resume`` names another run to take up.
+
+    ``if_busy`` says what happens where another run is active there: an error, or a workspace beside
+    it (``path-2``, ``path-3``, ...).
+    """
 
     path: str = "inc_workspace"
     resume: str | None = None
+    if_busy: Literal["error", "sibling"] = "error"
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """What is kept of measurements and results across runs.
+
+    ``size_mb`` in 10^6 bytes bounds the whole cache; beyond it goes what was not used for longest.
+    ``directory`` of ``None`` is the environment's ``INC_CACHE_DIR``, else the user's cache folder.
+    """
+
+    enabled: bool = True
+    size_mb: float = 1000.0
+    directory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -256,6 +274,7 @@ class TuningConfig:
     random_seed: int = 1978
     runner: RunnerConfig = field(default_factory=RunnerConfig)
     workspace: WorkspaceConfig = field(default_factory=WorkspaceConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from inc_core.data.arrays import as_arrays
@@ -12,7 +13,7 @@ from inc_core.data.pairs import split_pair
 from inc_core.errors import DataError
 from inc_core.quant.batching import batch_length, slice_batch
 
-__all__ = ["Batch", "batch_length", "iter_batches", "slice_batch", "take"]
+__all__ = ["Batch", "batch_length", "in_pieces", "iter_batches", "slice_batch", "take"]
 
 
 class Batch(NamedTuple):
@@ -60,19 +61,27 @@ def take(batches: Iterable[Batch], samples: int) -> Iterator[Batch]:
     if left <= 0:
         return
     for batch in batches:
-        yield batch if batch.size <= left else _head(batch, left)
+        yield batch if batch.size <= left else _part(batch, 0, left)
         left -= batch.size
         if left <= 0:
             return
 
 
-def _head(batch: Batch, samples: int) -> Batch:
+def in_pieces(batch: Batch, count: int) -> Iterator[Batch]:
+    """Yield a batch in ``count`` parts of about equal size, fewer if it has fewer samples."""
+    count = min(count, batch.size)
+    cuts = [batch.size * number // max(count, 1) for number in range(count + 1)]
+    for start, stop in pairwise(cuts):
+        yield _part(batch, start, stop)
+
+
+def _part(batch: Batch, start: int, stop: int) -> Batch:
     labels = batch.labels
     if isinstance(labels, list) and len(labels) == batch.size:  # one object per sample
-        labels = labels[:samples]
+        labels = labels[start:stop]
     elif labels is not None and getattr(labels, "shape", None) != ():
-        labels = slice_batch(labels, 0, samples)
-    return Batch(slice_batch(batch.inputs, 0, samples), labels, samples)
+        labels = slice_batch(labels, start, stop)
+    return Batch(slice_batch(batch.inputs, start, stop), labels, stop - start)
 
 
 def _check_loader(loader: Any) -> None:

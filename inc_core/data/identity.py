@@ -14,7 +14,10 @@ from inc_core.data.access import is_indexed, iterate, sample_count
 from inc_core.data.dataloader import DataLoader
 from inc_core.data.source import digest_of, source_of, text_of
 
-__all__ = ["data_identity", "source_of"]
+__all__ = ["DIFFERENT", "data_identity", "restored_random_state", "source_of"]
+
+# In place of samples that differ when they are read twice.
+DIFFERENT = "different each time"
 
 
 def data_identity(loader: Any) -> dict[str, str]:
@@ -42,7 +45,7 @@ def data_identity(loader: Any) -> dict[str, str]:
 
 
 def _described(dataset: Any) -> dict[str, str]:
-    with _restored_random_state():
+    with restored_random_state():
         identity = {
             "dataset": _name(dataset),
             "content": digest_of(source_of(dataset)),
@@ -50,7 +53,7 @@ def _described(dataset: Any) -> dict[str, str]:
         }
         samples = [digest_of(text_of(sample)) for sample in _some_samples(dataset)]
         again = [digest_of(text_of(sample)) for sample in _some_samples(dataset)]
-        identity["samples"] = " ".join(samples) if samples == again else "different each time"
+        identity["samples"] = " ".join(samples) if samples == again else DIFFERENT
     return identity
 
 
@@ -77,7 +80,8 @@ def _name(obj: Any) -> str:
 
 
 @contextmanager
-def _restored_random_state() -> Iterator[None]:
+def restored_random_state() -> Iterator[None]:
+    """Put Python's and numpy's global random states back at the end."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         yield

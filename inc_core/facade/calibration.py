@@ -8,7 +8,7 @@ from typing import Any
 from inc_core.config.types import ComponentConfig
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.plugin import Plugins
-from inc_core.quant.calibrator import Calibrator
+from inc_core.quant.calibrator import Calibrator, StatisticsStore
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpConfig, TensorKey
 
@@ -24,6 +24,7 @@ def make_calibrator(
     batches: Callable[[], Iterable[Any]],
     sizes: Sequence[int],
     plugins: Plugins,
+    store: StatisticsStore | None = None,
 ) -> Calibrator:
     """Return a calibrator of one float model for every static config of a space.
 
@@ -35,6 +36,7 @@ def make_calibrator(
         batches: Gives batches of inputs, afresh on each call.
         sizes: Calibration sizes, in samples, that one pass must serve.
         plugins: Where range rules are found by name.
+        store: Keeps statistics across runs.
     """
     statics = list(_static_configs(space))
     keys = tuple({key: None for activations, _ in statics for key in activations})
@@ -47,6 +49,7 @@ def make_calibrator(
         algorithms=algorithms,
         channel_keys=keys if needs_channels else (),
         rules={name: plugins.create("observer", ComponentConfig(name)) for name in algorithms},
+        store=store,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,12 +14,13 @@ from inc_core.data.batches import iter_batches, slice_batch
 from inc_core.errors import IncError
 from inc_core.facade.facts import as_float, compare_speed, gather_facts
 from inc_core.facade.ledger import build_ledger, float_reasons
+from inc_core.facade.reuse import Reuse
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import Executed
 from inc_core.quant.space import TuningSpace
 from inc_core.tuned_model import TunedModel
-from inc_core.tuning.cache import Cache, user_cache
-from inc_core.tuning.fingerprint import content_key, fingerprint, versions_of
+from inc_core.tuning.cache import Cache
+from inc_core.tuning.fingerprint import fingerprint, versions_of
 from inc_core.tuning.gate import narrow_by_speed
 from inc_core.tuning.job import TuningJob, WeightedObjective
 from inc_core.tuning.journal import Journal
@@ -144,19 +146,21 @@ class Run:
             width=config.runner.workers,
             versions=versions_of(session.opened.adaptor),
             resume=config.workspace.resume,
+            if_busy=config.workspace.if_busy,
         ) as journal:
             yield journal
 
     def _make_job(self, journal: Journal) -> TuningJob:
+        reuse = Reuse(self.session, self._problem)
+        self.session = replace(self.session, store=reuse.statistics)
         session, config = self.session, self.session.config.tuning
-        cache = user_cache()
         strategy = session.parts.strategy
         if strategy is None:
             strategy = session.plugins.create("strategy", config.strategy)
         return TuningJob(
             adaptor=session.opened.adaptor,
             model=session.opened.model,
-            space=self._space(journal, cache),
+            space=self._space(journal, reuse.cache),
             strategy=strategy,
             calibrate=session.calibrate if session.has_ranges else None,
             evaluator=session.evaluator,
@@ -165,8 +169,8 @@ class Run:
             objectives=self._objectives(config.objectives),
             sample=self._sample,
             probe_inputs=self._probe_inputs(),
-            cache=cache,
-            content_key=content_key(self._problem),
+            cache=reuse.cache,
+            content_key=reuse.content_key,
             early_stop=config.early_stop,
             seed=config.random_seed,
             width=config.runner.workers,

@@ -26,7 +26,12 @@ from inc_core.facade.parts import Parts
 from inc_core.hookspecs.adaptor import ChannelScaling, FloatRewrites
 from inc_core.hookspecs.training import Ranges
 from inc_core.plugin import Plugins
-from inc_core.quant.calibrator import Calibrator, LearnedCalibrator, ScaledCalibrator
+from inc_core.quant.calibrator import (
+    Calibrator,
+    LearnedCalibrator,
+    ScaledCalibrator,
+    StatisticsStore,
+)
 from inc_core.quant.extra_observers import with_observers
 from inc_core.quant.narrow import narrow
 from inc_core.quant.space import TuningSpace
@@ -57,7 +62,11 @@ class TrainingOutcome:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything a run needs, resolved; ``trained`` is there after a quantization-aware training."""
+    """Everything a run needs, resolved.
+
+    ``store`` keeps statistics of an option set's model; ``trained`` is there after a
+    quantization-aware training.
+    """
 
     config: Config
     plugins: Plugins
@@ -68,6 +77,7 @@ class Session:
     eval_dataloader: Any
     evaluator: Evaluator | None
     console: Console
+    store: Callable[[tuple[str, ...]], StatisticsStore | None] | None = None
     train_dataloader: Any = None
     trained: TrainingOutcome | None = None
 
@@ -93,7 +103,13 @@ class Session:
             return ScaledCalibrator(self._plain_calibrator, adaptor.channel_factors(model))
         if not options:
             return self._plain_calibrator
-        return self.calibrate_over(model, options, self._calib_inputs, self.space.calib_samples)
+        return self.calibrate_over(
+            model,
+            options,
+            self._calib_inputs,
+            self.space.calib_samples,
+            store=None if self.store is None else self.store(options),
+        )
 
     @cached_property
     def _plain_calibrator(self) -> Calibrator:
@@ -106,6 +122,7 @@ class Session:
             self._calib_inputs,
             self.space.calib_samples,
             needs_channels=channels,
+            store=None if self.store is None else self.store(()),
         )
 
     def calibrate_over(
@@ -116,6 +133,7 @@ class Session:
         sizes: Sequence[int],
         *,
         needs_channels: bool = False,
+        store: StatisticsStore | None = None,
     ) -> Calibrator:
         """Return the calibrator of a float model over any batches of inputs."""
         return make_calibrator(
@@ -126,6 +144,7 @@ class Session:
             batches=batches,
             sizes=sizes,
             plugins=self.plugins,
+            store=store,
         )
 
     def _calib_inputs(self) -> Iterator[Any]:

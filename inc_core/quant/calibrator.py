@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from inc_core.quant.batching import batch_length, slice_batch
 from inc_core.quant.observers import Observer, TensorStatistics
 from inc_core.quant.qparams import QParams, choose_qparams
 from inc_core.quant.range_rules import BUILTIN_RANGE_RULES, ChoosesRange
+from inc_core.quant.snapshots import Snapshot
 from inc_core.quant.spec import TensorKey, TensorSpec
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Calibrator",
     "LearnedCalibrator",
     "ScaledCalibrator",
+    "StatisticsStore",
     "load_qparams",
     "save_qparams",
 ]
@@ -175,6 +177,19 @@ class Calibration:
         )
 
 
+class StatisticsStore(Protocol):
+    """Keeps the statistics of one model over one set of data, so that they are collected once."""
+
+    def get(self, question: Mapping[str, Any]) -> Mapping[int, Snapshot] | None:
+        """Return what was kept under a question; ``None`` if nothing was."""
+
+    def put(self, question: Mapping[str, Any], snapshots: Mapping[int, Snapshot]) -> None:
+        """Keep what was found in the batches that were watched last."""
+
+    def watch(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Return the batches that are about to be observed, and note what they are."""
+
+
 class Calibrator:
     """Runs the calibration data once and answers for every sampling size and algorithm.
 
@@ -186,6 +201,7 @@ class Calibrator:
         algorithms: Range rules that will be asked for; they decide if histograms are collected.
         channel_keys: Tensors whose ranges and means per channel are wanted too.
         rules: Range rules beside the built-in ones.
+        store: Keeps statistics beyond this object; with a hit the model does not run at all.
     """
 
     def __init__(
@@ -197,6 +213,7 @@ class Calibrator:
         algorithms: Collection[str],
         channel_keys: Collection[TensorKey] = (),
         rules: Mapping[str, ChoosesRange] | None = None,
+        store: StatisticsStore | None = None,
     ) -> None:
         self._observe = observe
         self._batches = batches
@@ -205,6 +222,7 @@ class Calibrator:
         self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
         self._needs_values = any(self._rules[name].needs_values for name in algorithms)
         self._channel_keys = frozenset(channel_keys)
+        self._store = store
         self._found: dict[int, Calibration] = {}
 
     def calibration(self, samples: int) -> Calibration:
@@ -224,8 +242,34 @@ class Calibrator:
         return self._found[samples].afresh()
 
     def _run(self) -> dict[int, Calibration]:
+        question = self._question()
+        snapshots = None if self._store is None else self._store.get(question)
+        if snapshots is None:
+            snapshots = self._collect()
+            if self._store is not None:
+                self._store.put(question, snapshots)
+        for size, found in snapshots.items():
+            _check_seen(found.samples, size)
+        return {
+            size: Calibration(
+                found.statistics, found.samples, self._rules, partial(self._first, found.samples)
+            )
+            for size, found in snapshots.items()
+        }
+
+    def _question(self) -> dict[str, Any]:
+        """Return what statistics depend on beside model and data."""
+        return {
+            "tensors": [list(key) for key in self._keys],
+            "channels": sorted(list(key) for key in self._channel_keys),
+            "histograms": self._needs_values,
+            "sizes": list(self._sizes),
+        }
+
+    def _collect(self) -> dict[int, Snapshot]:
         observers = {key: self._observer(key) for key in self._keys}
-        source = _Segments(self._batches())
+        batches = self._batches()
+        source = _Segments(batches if self._store is None else self._store.watch(batches))
         found = {}
         for size in self._sizes:
             # one call for each size, so that an adaptor which reads ahead stays exact
@@ -233,11 +277,10 @@ class Calibrator:
                 self._observe(source.until(size), observers)
             elif not source.exhausted:
                 deque(source.until(size), maxlen=0)  # no tensor is asked for: count the samples
-            _check_seen(source.seen, size)
+            if source.seen == 0:
+                _check_seen(0, size)
             statistics = {k: o.statistics() for k, o in observers.items() if o.samples}
-            found[size] = Calibration(
-                statistics, source.seen, self._rules, partial(self._first, source.seen)
-            )
+            found[size] = Snapshot(source.seen, statistics)
         return found
 
     def _first(self, samples: int) -> Iterator[Any]:

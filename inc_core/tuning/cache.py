@@ -7,11 +7,13 @@ search: a cache that cannot be written is as good as none.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import logging
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,14 +23,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cache", "CacheEntry", "cache_folder", "user_cache"]
+from inc_core.config.types import CacheConfig
+
+__all__ = ["Cache", "CacheEntry", "cache_folder", "open_cache"]
 
 logger = logging.getLogger("inc_core.tuning")
 
 Array = npt.NDArray[Any]
 
-# Outputs of some hundred models of an ImageNet's size; the oldest entries go first.
-LIMIT_BYTES = 1 << 30
+# Of a disk that fills up the journal gets the rest: what it holds cannot be measured again.
+RESERVED_BYTES = 200_000_000
 # What a small file really takes.
 BLOCK_BYTES = 4096
 _CHECKSUM_BYTES = 32
@@ -51,7 +55,9 @@ class Cache:
         limit_bytes: Total size; beyond it the entries are removed that were not used for longest.
     """
 
-    def __init__(self, folder: Path | None, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self, folder: Path | None, limit_bytes: int = int(CacheConfig.size_mb * 1e6)
+    ) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._unchecked_bytes = limit_bytes  # the first write looks at what is there
@@ -83,12 +89,17 @@ class Cache:
         path = self._path(kind, key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(path.parent).free < len(content) + RESERVED_BYTES:
+                raise OSError(errno.ENOSPC, "too little space is left on the disk")
             _write(path, hashlib.sha256(content).digest() + content)
             self._unchecked_bytes += max(len(content), BLOCK_BYTES)
             if self._unchecked_bytes * 16 > self.limit_bytes:
                 self._trim()
         except OSError as error:
-            logger.warning("the cache %s cannot be written (%s); going on without", path, error)
+            logger.warning(
+                "the cache %s cannot be written (%s); going on without",
+                self.folder, error.strerror or error,
+            )  # fmt: skip
             self.folder = None
 
     def get_json(self, kind: str, key: Mapping[str, Any]) -> Any:
@@ -152,9 +163,12 @@ class Cache:
         return self.folder / kind / hashlib.sha256(text.encode()).hexdigest()
 
 
-def user_cache() -> Cache:
-    """Return the cache of this user; one that keeps nothing if ``INC_CACHE=0``."""
-    return Cache(None if os.environ.get("INC_CACHE") == "0" else cache_folder())
+def open_cache(config: CacheConfig | None = None) -> Cache:
+    """Return the configured cache; one that keeps nothing if it is off or ``INC_CACHE=0``."""
+    config = CacheConfig() if config is None else config
+    off = not config.enabled or os.environ.get("INC_CACHE") == "0"
+    folder = Path(config.directory) if config.directory else cache_folder()
+    return Cache(None if off else folder, int(config.size_mb * 1e6))
 
 
 def cache_folder() -> Path:

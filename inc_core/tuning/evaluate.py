@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from inc_core.data.batches import Batch, iter_batches
+from inc_core.data.batches import Batch, in_pieces, iter_batches
 from inc_core.data.metrics import fresh_metric
 from inc_core.data.order import in_random_order
 from inc_core.errors import EvaluationError
@@ -98,6 +98,7 @@ class MetricEvaluator:
         watch: Wraps the batches, to show progress.
         order_seed: Of the random order in which samples are taken if the metric scores single
             samples and the loader allows it; ``None`` keeps the loader's order.
+        pieces: Into how many each batch is cut, to take less memory.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class MetricEvaluator:
         iteration: int = -1,
         watch: Watch | None = None,
         order_seed: int | None = None,
+        pieces: int = 1,
     ) -> None:
         self.adaptor = adaptor
         self.loader = loader
@@ -117,6 +119,7 @@ class MetricEvaluator:
         self.iteration = iteration
         self.watch = watch
         self.order_seed = order_seed
+        self.pieces = pieces
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy in another process has no terminal to show progress on
@@ -138,7 +141,14 @@ class MetricEvaluator:
             self.iteration,
             self.watch,
             self.order_seed,
+            self.pieces,
         )
+
+    def in_pieces(self, pieces: int) -> MetricEvaluator:
+        """Return the same evaluation with every batch cut into so many."""
+        evaluator = self.over(self.loader)
+        evaluator.pieces = pieces
+        return evaluator
 
     def scoring(self) -> Scoring:
         """Say what the metric tells before the last sample."""
@@ -210,6 +220,8 @@ class MetricEvaluator:
         batches: Iterable[Batch] = iter_batches(self.loader if reordered is None else reordered)
         if self.iteration >= 0:
             batches = islice(batches, self.iteration)
+        if self.pieces > 1:
+            batches = (part for batch in batches for part in in_pieces(batch, self.pieces))
         return iter(batches if self.watch is None else self.watch(batches))
 
 

@@ -16,6 +16,7 @@ __all__ = ["content_key", "differences", "fingerprint", "versions_of"]
 # Settings that do not change what a trial is: a run may be taken up with more trials or time,
 # from another place, and with another opinion on what to return.
 NOT_PART = (
+    "tuning.cache",
     "tuning.exit_policy.max_trials",
     "tuning.exit_policy.on_goal_not_met",
     "tuning.exit_policy.keep_float_if_slower",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from inc_core.data.batches import batch_length, slice_batch
+from inc_core.data.content import digest_of_arrays
 from inc_core.errors import DataError
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.tuning.cache import Cache
 from inc_core.tuning.divergence import Array, as_outputs, output_divergence
 
-__all__ = ["SAMPLES", "Probes", "digest_of"]
+__all__ = ["SAMPLES", "Probes"]
 
 # Divergence is continuous: on 128 samples its noise is far below that of accuracy on as many, and
 # their inputs (77 MB at ImageNet's size) may be kept.
@@ -44,7 +42,7 @@ class Probes:
     ) -> None:
         self._adaptor = adaptor
         self._inputs = _read(adaptor, model, batches)
-        self.identity = digest_of(self._inputs)
+        self.identity = digest_of_arrays(self._inputs)
         self._reference = self._float_outputs(model, cache, {**key, "inputs": self.identity})
 
     @property
@@ -102,24 +100,3 @@ def _chunks(inputs: Any) -> list[Any]:
 
 def _head(outputs: list[Array], samples: int) -> list[Array]:
     return [array[:samples] if array.ndim else array for array in outputs]
-
-
-def digest_of(inputs: Any) -> str:
-    """Return a hex digest of any nest of arrays."""
-    digest = hashlib.sha256()
-    _feed(digest, inputs)
-    return digest.hexdigest()
-
-
-def _feed(digest: Any, value: Any) -> None:
-    if isinstance(value, Mapping):
-        for name in value:
-            digest.update(str(name).encode())
-            _feed(digest, value[name])
-    elif isinstance(value, tuple | list):
-        for item in value:
-            _feed(digest, item)
-    else:
-        array = np.ascontiguousarray(value)
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes())

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import os
 import re
-import socket
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal, NamedTuple
 
 from inc_core.errors import IncError, WorkspaceError, did_you_mean
 from inc_core.tuning.fingerprint import differences
-from inc_core.tuning.journal import Journal, read_journal
+from inc_core.tuning.journal import Journal, Record, read_journal
+from inc_core.tuning.lock import WorkspaceInUseError, WorkspaceLock
 
 __all__ = ["JOURNAL", "find_run", "open_run", "record_facts", "runs_of"]
 
 logger = logging.getLogger("inc_core.tuning")
 
 JOURNAL = "journal.jsonl"
-LOCK = "lock"
+
+# Of the records' content; a journal of another one is not taken up.
+FORMAT = 2
+
+# Runs beside each other in one place are tried out by hand; more are a mistake.
+MOST_SIBLINGS = 100
 
 # A disk that takes nothing is no reason to lose a search; any other failure is a wrong path.
 UNWRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT})
@@ -38,6 +41,7 @@ def open_run(
     width: int = 1,
     versions: Mapping[str, str] | None = None,
     resume: str | None = None,
+    if_busy: Literal["error", "sibling"] = "error",
 ) -> Iterator[Journal]:
     """Open the journal of a run: an unfinished run of the same problem, or a new one.
 
@@ -51,15 +55,19 @@ def open_run(
         width: Of the search.
         versions: Versions of everything that decides the result, for the record.
         resume: A run to take up, by id (``"run-0003"``, ``"3"``) or by path.
+        if_busy: Where another run is active in the workspace: an error, or the first free one of
+            ``path-2``, ``path-3``, ...
 
     Raises:
         WorkspaceError: If another run is active in the workspace, the path is no directory, or the
             run named by ``resume`` is missing or of another problem.
     """
-    header = {"fingerprint": dict(fingerprint), "seed": seed, "width": width}
+    header = {
+        "fingerprint": dict(fingerprint), "seed": seed, "width": width, "format": FORMAT
+    }  # fmt: skip
     with contextlib.ExitStack() as stack:
         try:
-            folder, lock = _enter(Path(path), resume)
+            folder, lock = _enter(Path(path), resume, if_busy)
             stack.enter_context(lock)
             journal = Journal(_choose(folder, header, resume) / JOURNAL)
         except OSError as error:
@@ -109,22 +117,50 @@ def find_run(path: Path) -> Path:
     return runs[-1]
 
 
-def _enter(workspace: Path, resume: str | None) -> tuple[Path, IO[str]]:
-    """Make and lock the workspace, that of the run to resume if it is elsewhere."""
+def _enter(workspace: Path, resume: str | None, if_busy: str) -> tuple[Path, WorkspaceLock]:
+    """Make and lock the workspace, that of the run to resume if it is elsewhere, or a sibling."""
     if resume is not None and _is_path(resume):
         workspace = find_run(Path(resume)).parent
-    try:
-        workspace.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise WorkspaceError(
-            f"the workspace {str(workspace)!r} cannot be made: a file is in its place. "
-            "Choose another tuning.workspace.path."
-        ) from error
-    return workspace, _lock(workspace / LOCK)
+    siblings = MOST_SIBLINGS if if_busy == "sibling" and resume is None else 1
+    for number in range(1, siblings + 1):
+        folder = workspace if number == 1 else workspace.with_name(f"{workspace.name}-{number}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = WorkspaceLock(folder)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise WorkspaceError(
+                f"the workspace {str(folder)!r} cannot be made: a file is in its place. "
+                "Choose another tuning.workspace.path."
+            ) from error
+        except WorkspaceInUseError:
+            if number == siblings:
+                raise
+            continue
+        if number > 1:
+            logger.warning("the workspace %s is in use: this run is in %s", workspace, folder)
+        return folder, lock
+    raise AssertionError("the last sibling is returned or raises")
 
 
 def _is_path(resume: str) -> bool:
     return os.sep in resume or (Path(resume) / JOURNAL).is_file()
+
+
+class _Found(NamedTuple):
+    """A run that was here before."""
+
+    path: Path
+    records: tuple[Record, ...]
+
+    @property
+    def header(self) -> Mapping[str, Any] | None:
+        headers = (record.fields for record in self.records if record.type == "header")
+        sound = (h for h in headers if isinstance(h.get("fingerprint"), dict))
+        return next(sound, None)
+
+    @property
+    def is_closed(self) -> bool:
+        return any(record.type == "closed" for record in self.records)
 
 
 def _choose(workspace: Path, header: Mapping[str, Any], resume: str | None) -> Path:
@@ -132,7 +168,7 @@ def _choose(workspace: Path, header: Mapping[str, Any], resume: str | None) -> P
     runs = runs_of(workspace)
     if resume is not None:
         run = _named(runs, workspace, resume)
-        problems = _mismatch(run, header)
+        problems = _mismatch(_Found(run, read_journal(run / JOURNAL)), header)
         if problems:
             raise WorkspaceError(
                 f"{run.name} cannot be resumed, it was another problem: {'; '.join(problems)}. "
@@ -140,9 +176,13 @@ def _choose(workspace: Path, header: Mapping[str, Any], resume: str | None) -> P
             )
         return run
     for run in reversed(runs):
-        if _is_closed(run):
+        found = _Found(run, read_journal(run / JOURNAL))
+        if found.is_closed:
             continue
-        problems = _mismatch(run, header)
+        if found.header is None:
+            _put_aside(run)
+            continue
+        problems = _mismatch(found, header)
         if not problems:
             logger.info("resuming the unfinished %s in %s", run.name, workspace)
             return run
@@ -150,6 +190,16 @@ def _choose(workspace: Path, header: Mapping[str, Any], resume: str | None) -> P
     run = workspace / f"run-{max(map(_number, workspace.glob('run-*')), default=0) + 1:04d}"
     run.mkdir()
     return run
+
+
+def _put_aside(run: Path) -> None:
+    """Rename a journal that nothing can be made of, so that it is met only once."""
+    journal = run / JOURNAL
+    if journal.stat().st_size == 0:  # killed before its first record: there is nothing to keep
+        return
+    aside = journal.with_suffix(".damaged")
+    journal.replace(aside)
+    logger.warning("%s holds no run that could be resumed; it is kept as %s", journal, aside.name)
 
 
 def _named(runs: list[Path], workspace: Path, resume: str) -> Path:
@@ -170,25 +220,21 @@ def _number(run: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def _mismatch(run: Path, header: Mapping[str, Any]) -> list[str]:
-    for record in read_journal(run / JOURNAL):
-        if record.type == "header":
-            stored = {**record.fields["fingerprint"], **_settings(record.fields)}
-            return differences(stored, {**header["fingerprint"], **_settings(header)})
-    return ["its journal has no readable header"]
+def _mismatch(run: _Found, header: Mapping[str, Any]) -> list[str]:
+    if run.header is None:
+        return ["its journal has no readable header"]
+    stored = {**run.header["fingerprint"], **_settings(run.header)}
+    return differences(stored, {**header["fingerprint"], **_settings(header)})
 
 
 def _settings(header: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(header[name]) for name in ("seed", "width")}
-
-
-def _is_closed(run: Path) -> bool:
-    return any(record.type == "closed" for record in read_journal(run / JOURNAL))
+    names = {"seed": "seed", "width": "width", "format": "format of the journal"}
+    return {text: str(header.get(name, 1)) for name, text in names.items()}
 
 
 def _close(journal: Journal) -> None:
     stops = list(journal.of("stopped"))
-    if stops and stops[-1]["reason"] != "interrupted":
+    if stops and stops[-1].get("reason") != "interrupted":
         journal.append("closed")
 
 
@@ -207,60 +253,3 @@ def _in_memory(path: str | Path, error: OSError, resume: str | None) -> Journal:
         path, error.strerror,
     )  # fmt: skip
     return Journal(complete=False)
-
-
-def _lock(path: Path) -> IO[str]:
-    """Take the workspace's lock for as long as the returned file is open.
-
-    Raises:
-        WorkspaceError: If another run holds it; names that run.
-    """
-    file = path.open("a+", encoding="utf-8")
-    if not _try_lock(file):
-        owner = _owner(path)
-        file.close()
-        raise WorkspaceError(
-            f"the workspace {str(path.parent)!r} is in use by another run ({owner}). "
-            "Wait for it, or choose another tuning.workspace.path."
-        )
-    file.truncate(0)
-    json.dump(
-        {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "boot": _boot_id(),
-            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-        },
-        file,
-    )
-    file.flush()
-    return file
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows: runs are not kept apart there
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # a file system without locks
-        logger.warning("%s cannot be locked (%s): do not start a second run here", file.name, error)
-    return True
-
-
-def _owner(path: Path) -> str:
-    try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-        return f"pid {owner['pid']} on {owner['host']}, started {owner['started']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it is just writing, or an old inc wrote it
-        return "owner unknown"
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # not Linux
-        return ""

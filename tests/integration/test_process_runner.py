@@ -184,6 +184,12 @@ class TestBroken:
         assert statuses(result)[0] == "ok"
         assert "memory is short: 1 at a time from now on" in caplog.text
 
+    def test_what_has_too_little_memory_runs_once_more_with_half_the_batch(self, run, caplog):
+        undisturbed = run({})
+        result = run({0: "greedy"}, {**ONE, "memory_limit_mb": 420})
+        assert outcome(result) == outcome(undisturbed)
+        assert "it runs once more, alone, with smaller batches" in caplog.text
+
     def test_three_that_crash_alike_end_the_search(self, run):
         with pytest.raises(EvaluationError, match="3 recipes in a row failed alike: SIGABRT"):
             run({0: "abort"})

@@ -15,6 +15,7 @@ from inc_core.plugin import Plugins
 from inc_core.testing.toy import ToyAccuracy, make_classifier, make_data, toy_plugin
 
 LAYERS = 4
+BATCH = 64
 
 
 def meet(folder):
@@ -23,6 +24,14 @@ def meet(folder):
     end = time.monotonic() + 60
     while len(list(Path(folder).glob("here-*"))) < 2 and time.monotonic() < end:
         time.sleep(0.01)
+
+
+def greedy(samples):
+    """Take 8 MB for each sample, for long if that is too much."""
+    held = np.ones(samples * 1_000_000)
+    if samples > BATCH // 2:
+        time.sleep(300)
+    del held
 
 
 FAULTS = {
@@ -56,7 +65,9 @@ class Faulty(ToyAccuracy):
             file.write(f"{os.getpid()}\n")
         count = len(evaluations(self.folder))
         fault = self.faults.get(count, self.faults.get(0))
-        if fault is not None:
+        if fault == "greedy":
+            greedy(len(predictions))
+        elif fault is not None:
             FAULTS[fault](self.folder)
 
 
@@ -78,7 +89,7 @@ def make_quantizer(folder, runner, faults=(), culprits=(1,), **tuning):
     quantizer.model = make_classifier(layers=LAYERS, culprits=culprits, spread=100.0)
     data = make_data(make_classifier(layers=LAYERS), 64)
     quantizer.calib_dataloader = common.DataLoader(data, batch_size=16)
-    quantizer.eval_dataloader = common.DataLoader(data, batch_size=64)
+    quantizer.eval_dataloader = common.DataLoader(data, batch_size=BATCH)
     quantizer.metric = Faulty(folder, dict(faults))
     return quantizer
 

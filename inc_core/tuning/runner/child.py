@@ -19,6 +19,7 @@ from inc_core.quant.recipe import Recipe
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner.contract import Terms
 from inc_core.tuning.runner.payload import START, read_job
+from inc_core.tuning.runner.pieces import in_pieces
 from inc_core.tuning.trial_run import run_trial
 
 __all__ = ["main"]
@@ -46,6 +47,7 @@ def _answer(job: TuningJob, terms: Terms, request: Mapping[str, Any]) -> Mapping
     recipe = Recipe.from_json(request["recipe"])
     try:
         gate = terms.gate_of(request["gated"])
+        job = in_pieces(job, request["pieces"])
         trial, _ = run_trial(job, request["number"], recipe, terms.criterion, gate)
     except (CalibrationError, DataError) as error:  # of trial 1: the whole search ends
         return {"event": "raised", "type": type(error).__name__, "message": str(error)}

@@ -7,96 +7,97 @@ import queue
 import re
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
 from inc_core.errors import EvaluationError
-from inc_core.tuning.runner.contract import Ask
+from inc_core.tuning.runner.engine import Done, Event, Failed, Place, Ticket, Unstarted
 from inc_core.tuning.runner.limits import Limits
 from inc_core.tuning.runner.worker import START_SECONDS, Answers, Worker
 
-__all__ = ["Crew", "Event", "Finished", "Lost", "Unstarted"]
+__all__ = ["Crew"]
 
 # How often limits are looked at: memory can grow by some 50 MB in between.
 POLL_SECONDS = 0.02
 
 
-class Finished(NamedTuple):
-    """A child's answer."""
-
-    worker: Worker
-    reply: Mapping[str, Any]
-
-
-class Lost(NamedTuple):
-    """A child that died, or was killed at a limit, in a trial."""
-
-    worker: Worker
-    status: Literal["timeout", "oom", "crashed"]
-    error: str
-
-
-class Unstarted(NamedTuple):
-    """A child, idle until then, that ended or stood still before it took up its trial."""
-
-    worker: Worker
-
-
-Event: TypeAlias = Finished | Lost | Unstarted
-
-
 class Crew:
-    """All children of one search; ``close`` ends them.
+    """An ``Engine`` of child processes on this machine; ``close`` ends them.
 
-    Attributes:
-        folder: Where the job lies; only this user can read it.
+    Args:
         slots: How many may work side by side.
+        limits: Of each.
+        folder: Where the job lies, or will; only this user can read it. ``None`` makes a temporary
+            one.
+        host: Name of this machine.
     """
 
-    def __init__(self, slots: int, limits: Limits) -> None:
-        self.slots = slots
+    many_machines = False
+
+    def __init__(
+        self, slots: int, limits: Limits, folder: Path | None = None, host: str = "here"
+    ) -> None:
         self._limits = limits
-        self._temporary = tempfile.TemporaryDirectory(prefix="inc-trials-")
-        self.folder = Path(self._temporary.name)
-        self._workers: list[Worker] = []
+        self._temporary = tempfile.TemporaryDirectory(prefix="inc-trials-") if not folder else None
+        self.folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._places = [Place(f"process {number}", host) for number in range(1, slots + 1)]
+        self._workers: dict[Place, Worker] = {}
+        self._tickets: dict[Place, Ticket] = {}
         self._answers: Answers = queue.SimpleQueue()
         self._started = 0
         self._proven = False  # some child has started without fault
 
-    def start(self, ask: Ask, *, alone: bool = False) -> Worker:
-        """Give a recipe to an idle child; one is started if there is none."""
-        for worker in [worker for worker in self._workers if not worker.busy]:
-            if not worker.alive:  # killed while it had nothing to do: that is no trial's fault
-                self.dismiss(worker)
-        idle = (worker for worker in self._workers if not worker.busy)
-        worker = next(idle, None) or self._hire()
-        worker.alone = alone
-        worker.start(ask, self._limits.seconds)
-        return worker
+    def places(self) -> Sequence[Place]:
+        """Return every slot."""
+        return self._places
 
-    def _hire(self) -> Worker:
+    def is_here(self, place: Place) -> bool:
+        """All are."""
+        return True
+
+    def send(self, place: Place, ticket: Ticket) -> None:
+        """Give a ticket to the child of a slot; it is started if there is none."""
+        worker = self._workers.get(place)
+        if worker is not None and not worker.alive:
+            # killed while it had nothing to do: that is no trial's fault
+            self._dismiss(place)
+            worker = None
+        self._tickets[place] = ticket
+        worker = worker or self._hire(place)
+        worker.start(ticket.to_json(), self._limits.seconds)
+
+    def _hire(self, place: Place) -> Worker:
         self._started += 1
         worker = Worker(self.folder, self._started, self._limits.threads, self._answers)
-        self._workers.append(worker)
+        self._workers[place] = worker
         return worker
 
-    def dismiss(self, worker: Worker) -> int:
-        """End a child; return its exit code."""
-        if worker in self._workers:
-            self._workers.remove(worker)
-        return worker.kill()
+    def _dismiss(self, place: Place) -> int:
+        """End the child of a slot; return its exit code."""
+        return self._workers.pop(place).kill()
 
-    def stop_busy(self) -> None:
-        """End the children whose trials nobody waits for any more."""
-        for worker in [worker for worker in self._workers if worker.busy]:
-            self.dismiss(worker)
+    def stop(self, place: Place) -> None:
+        """End the child of a slot: nobody waits for its trial any more."""
+        self._tickets.pop(place, None)
+        if place in self._workers:
+            self._dismiss(place)
+
+    def narrow(self, place: Place) -> bool:
+        """Use one slot less."""
+        if len(self._places) == 1:
+            return False
+        idle = next(other for other in reversed(self._places) if other not in self._tickets)
+        self.stop(idle)
+        self._places = [other for other in self._places if other != idle]
+        return True
 
     def close(self) -> None:
         """End every child and remove the files."""
-        for worker in list(self._workers):
-            self.dismiss(worker)
-        self._temporary.cleanup()
+        for place in list(self._workers):
+            self.stop(place)
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def events(self) -> Iterator[Event]:
         """Wait for a moment; yield what was finished, or lost, in it.
@@ -105,12 +106,13 @@ class Crew:
             EvaluationError: If no child could start so far.
         """
         for worker, reply in self._received():
-            if worker not in self._workers:
+            place = self._place_of(worker)
+            if place is None:
                 continue
             if reply is None and worker.busy:
-                yield self._died(worker)
+                yield self._died(place)
             elif reply is None:
-                self.dismiss(worker)
+                self._dismiss(place)
             elif reply["event"] == "ready":
                 self._proven = True
                 worker.note_ready(reply["thread"])
@@ -118,11 +120,22 @@ class Crew:
                 worker.note_begun()
             else:
                 worker.busy = False
-                yield Finished(worker, reply)
-        for worker in list(self._workers):
-            lost = self._beyond(worker)
+                yield self._answered(place, reply)
+        for place in list(self._workers):
+            lost = self._beyond(place)
             if lost is not None:
                 yield lost
+
+    def _place_of(self, worker: Worker) -> Place | None:
+        return next((place for place, other in self._workers.items() if other is worker), None)
+
+    def _answered(self, place: Place, reply: Mapping[str, Any]) -> Event:
+        ticket = self._tickets.pop(place)
+        trial = reply.get("trial")
+        if trial is None or trial["status"] != "oom":
+            return Done(place, ticket, reply)
+        self._dismiss(place)  # what it allocated may not come back
+        return Failed(place, ticket, "oom", trial["error"])
 
     def _received(self) -> Iterator[tuple[Worker, Mapping[str, Any] | None]]:
         with contextlib.suppress(queue.Empty):
@@ -130,35 +143,39 @@ class Crew:
             while True:
                 yield self._answers.get_nowait()
 
-    def _beyond(self, worker: Worker) -> Lost | Unstarted | None:
+    def _beyond(self, place: Place) -> Event | None:
         """End a child that is beyond a limit; return what it was."""
+        worker = self._workers[place]
         if not worker.busy:
             return None
         if worker.late():
-            self.dismiss(worker)
-            if worker.untouched:
-                return Unstarted(worker)
-            limit = self._limits.seconds if worker.begun else START_SECONDS
-            what = "result" if worker.begun else "start of its process"
-            place = _place(worker.tail(), "Thread", last=True)
-            return Lost(worker, "timeout", f"Timeout: no {what} within {limit:g} s{place}")
-        limits = self._limits
-        allowed = limits.memory_alone if worker.alone else limits.memory
+            return self._late(place)
+        ticket, limits = self._tickets[place], self._limits
+        allowed = limits.memory_alone if ticket.alone else limits.memory
         used = worker.resident()
         if allowed is not None and used > allowed:
-            self.dismiss(worker)
-            return Lost(
-                worker, "oom",
-                f"OutOfMemory: {used / 1e6:.0f} MB in use, {allowed / 1e6:.0f} MB are allowed",
-            )  # fmt: skip
+            self.stop(place)
+            error = f"OutOfMemory: {used / 1e6:.0f} MB in use, {allowed / 1e6:.0f} MB are allowed"
+            return Failed(place, ticket, "oom", error)
         # what a dead one has said comes first, then the end of its output
-        return None if worker.alive or worker.may_speak() else self._died(worker)
+        return None if worker.alive or worker.may_speak() else self._died(place)
 
-    def _died(self, worker: Worker) -> Lost | Unstarted:
-        worker.wait_for_end()
-        code = self.dismiss(worker)
+    def _late(self, place: Place) -> Event:
+        worker, ticket = self._workers[place], self._tickets[place]
+        self.stop(place)
         if worker.untouched:
-            return Unstarted(worker)
+            return Unstarted(place, ticket)
+        limit = self._limits.seconds if worker.begun else START_SECONDS
+        what = "result" if worker.begun else "start of its process"
+        where = _place(worker.tail(), "Thread", last=True)
+        return Failed(place, ticket, "timeout", f"Timeout: no {what} within {limit:g} s{where}")
+
+    def _died(self, place: Place) -> Event:
+        worker, ticket = self._workers[place], self._tickets.pop(place)
+        worker.wait_for_end()
+        code = self._dismiss(place)
+        if worker.untouched:
+            return Unstarted(place, ticket)
         tail = worker.tail()
         if not worker.ready and not self._proven:
             raise EvaluationError(
@@ -167,7 +184,8 @@ class Crew:
                 "tuning.runner.name: inline."
             )
         where = _place(tail, "Current thread")
-        return Lost(worker, "crashed", f"{_ending(code)}: the process of the trial died{where}")
+        error = f"{_ending(code)}: the process of the trial died{where}"
+        return Failed(place, ticket, "crashed", error)
 
 
 def _ending(code: int) -> str:

@@ -27,7 +27,7 @@ from inc_core.tuning.evaluate import Evaluator
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner.contract import Terms
 
-__all__ = ["START", "read_job", "write_calibration", "write_job"]
+__all__ = ["START", "read_job", "write_calibration", "write_job", "write_start"]
 
 START = "start.json"
 _JOB = "job.pickle"
@@ -44,27 +44,37 @@ class _Content:
     terms: Terms
 
 
-def write_job(folder: Path, job: TuningJob, terms: Terms, threads: int) -> None:
+def write_job(folder: Path, job: TuningJob, terms: Terms) -> None:
     """Write everything that a child needs to run trials of a job.
 
     Args:
         folder: Empty, and readable for this user only.
         job: What is searched.
         terms: What trials are held against.
-        threads: Of one inference in the child.
 
     Raises:
         ConfigError: If the evaluation cannot be sent to another process.
     """
     (folder / _MODEL).mkdir()
     job.adaptor.save(job.model, folder / _MODEL)
-    context = replace(job.adaptor.context, threads=threads)
     content = _Content(job.space, job.evaluator, job.calibrate is not None, terms)
     with (folder / _JOB).open("wb") as file:
-        _dump((type(job.adaptor), context), file, job)
+        _dump((type(job.adaptor), job.adaptor.context), file, job)
         _dump(content, file, job)
+
+
+def write_start(folder: Path, threads: int) -> None:
+    """Write how a child of this process begins with the job in a folder.
+
+    Args:
+        folder: Where ``write_job`` wrote.
+        threads: Of one inference in the child.
+
+    Raises:
+        ConfigError: If the evaluation was defined in an interactive session.
+    """
     main = _main_module() if _mentions_main(folder / _JOB) else {}
-    start = {"path": sys.path, "parent": os.getpid(), "main": main}
+    start = {"path": sys.path, "parent": os.getpid(), "main": main, "threads": threads}
     (folder / START).write_text(json.dumps(start), encoding="utf-8")
 
 
@@ -160,7 +170,7 @@ def read_job(folder: Path) -> tuple[TuningJob, Terms]:
         spawn.prepare(start["main"])
     with (folder / _JOB).open("rb") as file:
         adaptor_class, context = _Unpickler(file, {}).load()
-        adaptor: Adaptor = adaptor_class(context)
+        adaptor: Adaptor = adaptor_class(replace(context, threads=start["threads"]))
         model = adaptor.restore(folder / _MODEL)
         content: _Content = _Unpickler(file, {"adaptor": adaptor, "model": model}).load()
     job = TuningJob(

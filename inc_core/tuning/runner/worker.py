@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from inc_core.errors import ConfigError
-from inc_core.tuning.runner.contract import Ask
 from inc_core.tuning.runner.limits import resident_bytes, thread_environment
 
 __all__ = ["START_SECONDS", "Answers", "Worker", "refuse_in_trial"]
@@ -80,7 +79,6 @@ class Worker:
         answers: Answers,
     ) -> None:
         self.ready = self.busy = self.begun = False
-        self.alone = False
         self._reused = False
         self._deadline = time.monotonic() + START_SECONDS
         self._thread = 0
@@ -111,18 +109,17 @@ class Worker:
         """Whether it has not taken up what it was sent, although it was waiting for it."""
         return self.busy and self._reused and not self.begun
 
-    def start(self, ask: Ask, seconds: float) -> None:
-        """Send a recipe; the clock of its trial starts when the child takes it up."""
+    def start(self, request: Mapping[str, Any], seconds: float) -> None:
+        """Send a trial; the clock of its trial starts when the child takes it up."""
         self.busy, self.begun = True, False
         self._reused = self.ready
         self._seconds = seconds
         self._log_start = self._log.stat().st_size
         if self._reused:
             self._deadline = time.monotonic() + TAKE_UP_SECONDS
-        request = {**ask._asdict(), "recipe": ask.recipe.to_json(), "seconds": seconds}
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it is dead: its end of file tells the same
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.write(json.dumps({**request, "seconds": seconds}).encode() + b"\n")
             self._process.stdin.flush()
 
     def note_ready(self, thread: int) -> None:

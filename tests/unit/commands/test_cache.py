@@ -31,7 +31,7 @@ def test_entries_are_shown_by_kind_with_their_sizes(folder):
         "latency": {"entries": 2, "bytes": 200},
     }
     assert "latency" in outcome.text
-    assert f"{folder}: 0.0 MB of at most 1073.7 MB" in outcome.text
+    assert f"{folder}: 0.0 MB of at most 1000.0 MB" in outcome.text
 
 
 def test_clear_removes_all_of_them(folder):

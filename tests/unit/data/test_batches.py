@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inc_core.common import DataLoader
-from inc_core.data.batches import Batch, iter_batches, take
+from inc_core.data.batches import Batch, in_pieces, iter_batches, take
 from inc_core.errors import DataError
 
 
@@ -192,3 +192,19 @@ class TestTake:
     def test_no_labels_stay_none(self):
         (batch,) = take([Batch(np.zeros((3, 1)), None, 3)], 2)
         assert batch.labels is None
+
+
+class TestInPieces:
+    def test_samples_and_labels_stay_together_and_nothing_is_lost(self):
+        batch = Batch({"x": np.arange(5)}, np.arange(5) * 2, 5)
+        pieces = list(in_pieces(batch, 2))
+        assert [piece.size for piece in pieces] == [2, 3]
+        assert [piece.inputs["x"].tolist() for piece in pieces] == [[0, 1], [2, 3, 4]]
+        assert [piece.labels.tolist() for piece in pieces] == [[0, 2], [4, 6, 8]]
+
+    def test_labels_that_are_objects_are_cut_as_lists(self):
+        batch = Batch(np.arange(2), [{"boxes": 1}, {"boxes": 2}], 2)
+        assert [piece.labels for piece in in_pieces(batch, 2)] == [[{"boxes": 1}], [{"boxes": 2}]]
+
+    def test_a_single_sample_is_not_cut(self):
+        assert len(list(in_pieces(Batch(np.ones((1, 2)), None, 1), 2))) == 1

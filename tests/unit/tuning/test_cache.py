@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 
 import numpy as np
 
-from inc_core.tuning.cache import BLOCK_BYTES, Cache, cache_folder, user_cache
+from inc_core.config.types import CacheConfig
+from inc_core.tuning.cache import BLOCK_BYTES, RESERVED_BYTES, Cache, cache_folder, open_cache
 
 KEY = {"model": "m", "samples": 64}
 
@@ -85,10 +87,27 @@ def test_nothing_but_entries_is_left_behind(tmp_path):
     assert list(cache.entries()) == []
 
 
+def test_of_a_disk_that_fills_up_it_leaves_the_rest_to_the_journal(tmp_path, monkeypatch, caplog):
+    cache = Cache(tmp_path)
+    cache.put("k", KEY, b"x")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=RESERVED_BYTES))
+    for _ in range(2):
+        cache.put("k", {"model": "another"}, b"x")
+    assert len(list(Cache(tmp_path).entries())) == 1
+    assert caplog.text.count("too little space is left on the disk); going on without") == 1
+
+
 class TestPlace:
+    def test_the_configuration_decides(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("INC_CACHE", raising=False)
+        cache = open_cache(CacheConfig(size_mb=2.5, directory=str(tmp_path)))
+        assert (cache.folder, cache.limit_bytes) == (tmp_path, 2_500_000)
+        assert open_cache(CacheConfig(enabled=False)).folder is None
+
     def test_it_can_be_switched_off(self, monkeypatch):
         monkeypatch.setenv("INC_CACHE", "0")
-        assert user_cache().folder is None
+        assert open_cache().folder is None
 
     def test_its_own_variable_wins_over_the_desktop_s(self, monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from inc_core.data.content import digest_of_arrays
 from inc_core.errors import DataError, QuantizationError
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.testing.toy.adaptor import ToyAdaptor
 from inc_core.tuning.cache import Cache
 from inc_core.tuning.journal import Journal
 from inc_core.tuning.measurements import JobMeasurements, kinds, sweep_samples
-from inc_core.tuning.probes import Probes, digest_of
+from inc_core.tuning.probes import Probes
 
 KEY = {"model": "toy"}
 
@@ -157,4 +158,4 @@ class TestProbes:
     def test_digests_tell_nests_and_dtypes_apart(self):
         x = np.arange(4, dtype=np.float32)
         given = [x, x.astype(np.float64), (x, x), {"a": x}, {"b": x}, x.reshape(2, 2)]
-        assert len({digest_of(value) for value in given}) == len(given)
+        assert len({digest_of_arrays(value) for value in given}) == len(given)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from inc_core.errors import EvaluationError, WorkspaceError
-from inc_core.tuning.journal import Journal, read_journal
+from inc_core.tuning.journal import Journal, Record, encode, read_journal
 from inc_core.tuning.workspace import find_run, open_run, record_facts, runs_of
 
 PROBLEM = {"model": "abc", "tuning.strategy.name": "'basic'"}
@@ -111,6 +111,26 @@ def test_a_second_run_in_an_active_workspace_is_refused_and_told_who_is_there(tm
     assert run(tmp_path)
 
 
+def test_on_request_the_second_run_works_beside_the_first(tmp_path, caplog):
+    workspace = tmp_path / "workspace"
+    with (
+        open_run(workspace, PROBLEM, seed=1),
+        open_run(workspace, PROBLEM, seed=1, if_busy="sibling") as second,
+    ):
+        assert second.path == tmp_path / "workspace-2" / "run-0001" / "journal.jsonl"
+        with open_run(workspace, PROBLEM, seed=1, if_busy="sibling") as third:
+            assert third.path.parent.parent.name == "workspace-3"
+    assert "this run is in" in caplog.text
+    with open_run(workspace, PROBLEM, seed=1, if_busy="sibling") as alone:
+        assert alone.path.parent.parent == workspace
+
+
+def test_a_run_to_resume_has_no_sibling(tmp_path):
+    run(tmp_path)
+    with open_run(tmp_path, PROBLEM, seed=1), pytest.raises(WorkspaceError, match="in use by"):
+        run(tmp_path, resume="1", if_busy="sibling")
+
+
 def test_a_killed_process_leaves_no_lock(tmp_path):
     script = (
         "import os, signal, sys\n"
@@ -155,11 +175,34 @@ def test_a_read_only_workspace_keeps_the_history_in_memory_and_says_so(read_only
     assert "cannot be resumed" in caplog.text
 
 
-def test_a_journal_without_a_readable_header_is_not_taken_up(tmp_path):
+def test_a_journal_of_which_nothing_can_be_made_is_renamed_and_a_fresh_run_begins(tmp_path, caplog):
     run(tmp_path, stop=None)
     path = tmp_path / "run-0001" / "journal.jsonl"
-    path.write_bytes(b"x" + path.read_bytes())
+    content = b"x" + path.read_bytes()
+    path.write_bytes(content)
     assert run(tmp_path)[0] == "run-0002"
+    assert (tmp_path / "run-0001" / "journal.damaged").read_bytes() == content
+    assert "holds no run that could be resumed; it is kept as journal.damaged" in caplog.text
+    caplog.clear()
+    assert run(tmp_path)[0] == "run-0003"
+    assert caplog.text == ""
+
+
+def test_a_journal_of_another_format_is_another_problem(tmp_path):
+    run(tmp_path, stop=None)
+    path = tmp_path / "run-0001" / "journal.jsonl"
+    header, *others = read_journal(path)
+    old = Record("header", {k: v for k, v in header.fields.items() if k != "format"})
+    path.write_bytes(b"".join(map(encode, [old, *others])))
+    with pytest.raises(WorkspaceError, match="format of the journal was '1', is '2'"):
+        run(tmp_path, resume="run-0001")
+    assert run(tmp_path)[0] == "run-0002"
+
+
+def test_another_version_is_another_problem_and_named(tmp_path):
+    run(tmp_path, stop=None, problem={**PROBLEM, "version of toy": "1.0"})
+    with pytest.raises(WorkspaceError, match=r"version of toy was '1.0', is '1.1'"):
+        run(tmp_path, resume="1", problem={**PROBLEM, "version of toy": "1.1"})
 
 
 def test_a_run_killed_before_its_header_is_no_obstacle(tmp_path):

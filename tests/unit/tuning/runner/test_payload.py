@@ -15,7 +15,13 @@ from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.evaluate import FunctionEvaluator, MetricEvaluator
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner import Terms
-from inc_core.tuning.runner.payload import START, read_job, write_calibration, write_job
+from inc_core.tuning.runner.payload import (
+    START,
+    read_job,
+    write_calibration,
+    write_job,
+    write_start,
+)
 from inc_core.tuning.trial import Baseline
 
 TERMS = Terms(Criterion(0.8), None, Baseline(0.8, seconds=2.0))
@@ -39,7 +45,8 @@ def make_job(search):
 
 def test_the_same_job_comes_out(make_job, tmp_path):
     job = make_job()
-    write_job(tmp_path, job, TERMS, threads=3)
+    write_job(tmp_path, job, TERMS)
+    write_start(tmp_path, threads=3)
     recipe = job.space.default()
     model, calibration = job.builder.build(recipe)
     write_calibration(tmp_path, recipe, calibration)
@@ -72,14 +79,15 @@ def test_recipes_without_static_ops_need_none(make_job, tmp_path):
 def test_modules_travel_by_name(make_job, tmp_path):
     job = make_job(evaluator=FunctionEvaluator(SimpleNamespace))
     job.evaluator.present = SimpleNamespace(module=json)
-    write_job(tmp_path, job, TERMS, 0)
+    write_job(tmp_path, job, TERMS)
+    write_start(tmp_path, 0)
     assert read_job(tmp_path)[0].evaluator.present.module is json
 
 
 def test_what_cannot_be_sent_is_named_with_the_remedy(make_job, tmp_path):
     job = make_job(evaluator=FunctionEvaluator(lambda model: 0.8))
     with pytest.raises(ConfigError, match=r"lambda.*at the top level of a module.*name: inline"):
-        write_job(tmp_path, job, TERMS, 0)
+        write_job(tmp_path, job, TERMS)
 
 
 def test_an_interactive_session_is_told_to_use_a_module(make_job, tmp_path, monkeypatch):
@@ -88,11 +96,13 @@ def test_an_interactive_session_is_told_to_use_a_module(make_job, tmp_path, monk
     monkeypatch.setitem(sys.modules, "__main__", main)
     job = make_job()
     job.evaluator.metric = typed_in
+    write_job(tmp_path, job, TERMS)
     with pytest.raises(ConfigError, match=r"interactive session. Move metric, .* into a module"):
-        write_job(tmp_path, job, TERMS, 0)
+        write_start(tmp_path, 0)
 
 
 def test_children_know_their_parent_and_its_import_path(make_job, tmp_path):
-    write_job(tmp_path, make_job(), TERMS, 0)
+    write_job(tmp_path, make_job(), TERMS)
+    write_start(tmp_path, 2)
     start = json.loads((tmp_path / START).read_text())
-    assert start == {"path": sys.path, "parent": os.getpid(), "main": {}}
+    assert start == {"path": sys.path, "parent": os.getpid(), "main": {}, "threads": 2}
