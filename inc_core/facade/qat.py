@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,10 @@ from inc_core.facade.hooks import TrainingHooks
 from inc_core.facade.opened import load_traced
 from inc_core.facade.session import Session, TrainingOutcome
 from inc_core.facade.training import Participant, Training, native_source, run_loop
-from inc_core.hookspecs.training import Ranges, Trained
+from inc_core.hookspecs.training import Ranges, SimulatedOp, Trained
 from inc_core.quant.ledger import Decision
-from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
-from inc_core.quant.spec import OpCapability, TensorKey
+from inc_core.quant.spec import OpCapability, OpKey, TensorKey
 
 __all__ = ["train_session"]
 
@@ -36,12 +35,9 @@ def train_session(
         ConfigError: If nothing trains the model.
     """
     adaptor: Any = session.opened.adaptor
-    recipe = session.space.default()
-    model = adaptor.prepare_training(
-        adaptor.trainable(native_source(session.parts.model)),
-        recipe,
-        _starting_ranges(session, recipe),
-    )
+    ops = _simulated_ops(session.space)
+    source = native_source(session.parts.model)
+    model = adaptor.prepare_training(adaptor.trainable(source), ops, _starting_ranges(session, ops))
     train = session.config.quantization.train or session.config.train
     training = Training(adaptor, model, session.plugins, train)
     listeners = [participant._join(training) for participant in participants]
@@ -52,17 +48,25 @@ def train_session(
     return _trained_session(session, adaptor.finish_training(model), facts)
 
 
-def _starting_ranges(session: Session, recipe: Recipe) -> Ranges:
+def _simulated_ops(space: TuningSpace) -> dict[OpKey, SimulatedOp]:
+    return {
+        op: SimulatedOp(config, space.capability(op).activations)
+        for op, config in space.default().ops.items()
+        if config.mode == "static"
+    }
+
+
+def _starting_ranges(session: Session, ops: Mapping[OpKey, SimulatedOp]) -> Ranges:
     """Return the calibrated range of each tensor that is simulated; nothing without data."""
     if session.calib_dataloader is None:
         return {}
     calibrator = session.calibrate(session.opened.model, ())
     calibration = calibrator.calibration(session.space.calib_samples[0])
     return {
-        key: calibration.range(key, config.activation.algorithm)
-        for op, config in recipe.ops.items()
-        if config.mode == "static" and config.activation is not None
-        for key in session.space.capability(op).activations
+        key: calibration.range(key, op.config.activation.algorithm)
+        for op in ops.values()
+        if op.config.activation is not None
+        for key in op.activations
     }
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from inc_core.quant.recipe import Recipe
-from inc_core.quant.spec import TensorKey
+from inc_core.quant.spec import OpConfig, OpKey, TensorKey
 
 if TYPE_CHECKING:
     from inc_core.config.types import ComponentConfig, TrainConfig
@@ -19,6 +18,7 @@ __all__ = [
     "Distills",
     "NativeMasks",
     "Ranges",
+    "SimulatedOp",
     "StepHooks",
     "Trainable",
     "Trained",
@@ -28,6 +28,14 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 Ranges = Mapping[TensorKey, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class SimulatedOp:
+    """A static op as a training simulates it: its config, and the ``activations`` of its capability."""
+
+    config: OpConfig
+    activations: tuple[TensorKey, ...]
 
 
 @runtime_checkable
@@ -45,13 +53,13 @@ class Trainable(Protocol):
             UnsupportedModelError: If this kind of source cannot be trained (a frozen graph).
         """
 
-    def prepare_training(self, model: Any, recipe: Recipe, ranges: Ranges) -> Any:
+    def prepare_training(self, model: Any, ops: Mapping[OpKey, SimulatedOp], ranges: Ranges) -> Any:
         """Return ``model`` (changed in place, or new) with the rounding of integers simulated.
 
         Args:
             model: From ``trainable``.
-            recipe: Ops whose config is static are simulated, in the forward pass only; gradients
-                pass through rounding.
+            ops: The static ops to simulate, in the forward pass only; gradients pass through
+                rounding. What cannot be simulated is left alone.
             ranges: Where calibration data was at hand, the range of each tensor, to start from.
                 Other ranges are taken from the first batches of the training.
         """

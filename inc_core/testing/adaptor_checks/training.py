@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inc_core.hookspecs.adaptor import Adaptor
-from inc_core.hookspecs.training import NativeMasks, Trainable, WeightAccess
+from inc_core.hookspecs.training import NativeMasks, SimulatedOp, Trainable, WeightAccess
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.space import TuningSpace
 from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures, Batch
@@ -72,16 +72,15 @@ class TrainingChecks(AdaptorFixtures):
     def test_learnt_ranges_are_those_of_static_ops(
         self, adaptor: Any, net: Any, space: TuningSpace
     ) -> None:
-        recipe = space.default()
-        keys = {
-            key
-            for op, config in recipe.ops.items()
+        ops = {
+            op: SimulatedOp(config, space.capability(op).activations)
+            for op, config in space.default().ops.items()
             if config.mode == "static"
-            for key in space.capability(op).activations
         }
+        keys = {key for op in ops.values() for key in op.activations}
         if not keys:
             pytest.skip("the best configs are not static")
-        prepared = adaptor.prepare_training(net, recipe, dict.fromkeys(keys, (-1.0, 2.0)))
+        prepared = adaptor.prepare_training(net, ops, dict.fromkeys(keys, (-1.0, 2.0)))
         trained = adaptor.finish_training(prepared)
         assert set(trained.ranges) <= keys
         calibration = Calibration.none().with_learned(trained.ranges)

@@ -25,10 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inc_core.errors import ConfigError, UnsupportedModelError
-from inc_core.hookspecs.training import Ranges, StepHooks, Trained
+from inc_core.hookspecs.training import Ranges, SimulatedOp, StepHooks, Trained
 from inc_core.quant.qparams import choose_qparams
-from inc_core.quant.recipe import Recipe
-from inc_core.quant.spec import OpConfig, TensorKey
+from inc_core.quant.spec import OpConfig, OpKey, TensorKey
 from inc_core.quant.weights import quantize_weight
 from inc_core.testing.toy.model import ToyModel, ToyNode
 
@@ -167,9 +166,11 @@ class ToyTraining(abc.ABC):
             )
         return ToyNet(model)
 
-    def prepare_training(self, model: ToyNet, recipe: Recipe, ranges: Ranges) -> ToyNet:
-        """Simulate the static layers of a recipe."""
-        model.configs = {op.name: c for op, c in recipe.ops.items() if c.mode == "static"}
+    def prepare_training(
+        self, model: ToyNet, ops: Mapping[OpKey, SimulatedOp], ranges: Ranges
+    ) -> ToyNet:
+        """Simulate static layers."""
+        model.configs = {key.name: op.config for key, op in ops.items()}
         model.ranges = dict(ranges)
         return model
 
