@@ -1,0 +1,72 @@
+"""``StaticModule``: a lowered graph as the module that users get."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from inc_torch.static.packed import pack
+
+__all__ = ["StaticModule"]
+
+
+class StaticModule(nn.Module):
+    """Runs a lowered graph in the form that suits the caller.
+
+    Eager calls and ``torch.compile`` get the packed form, which is no part of the module's state:
+    ``state_dict``, ``copy.deepcopy`` and pickling see ``lowered`` only, with its plain integer weights.
+    ``torch.export`` gets ``lowered`` itself, so that an exported program consists of torch's own ops and
+    plain tensors.
+
+    After integer weights were changed in place, call ``repack``; ``load_state_dict`` does so.
+
+    Args:
+        lowered: What ``inc_torch.static.lower`` returns.
+    """
+
+    def __new__(cls, lowered: fx.GraphModule) -> StaticModule:
+        """Make a class per module, as ``GraphModule`` does: tracing reads the parameters of its forward."""
+
+        def forward(self: StaticModule, *args: Any, **kwargs: Any) -> Any:
+            return self._run(*args, **kwargs)
+
+        forward.__signature__ = inspect.signature(type(lowered).forward)  # type: ignore[attr-defined]
+        own = type(cls.__name__, (cls,), {"forward": forward, "__new__": _new_object})
+        return super().__new__(own)
+
+    def __init__(self, lowered: fx.GraphModule) -> None:
+        super().__init__()
+        self.lowered = lowered.eval()
+        self.training = False
+        self.repack()
+        self.register_load_state_dict_post_hook(_repack)
+
+    def repack(self) -> None:
+        """Make the packed form anew from the plain integer weights."""
+        # past nn.Module, which would take it for a submodule with a state of its own
+        object.__setattr__(self, "_packed", pack(self.lowered))
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_exporting():
+            return self.lowered(*args, **kwargs)
+        return self._packed(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {name: value for name, value in self.__dict__.items() if name != "_packed"}
+        return StaticModule, (self.lowered,), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.repack()
+
+
+def _new_object(cls: type, lowered: fx.GraphModule) -> Any:
+    return object.__new__(cls)
+
+
+def _repack(module: nn.Module, _: object) -> None:
+    assert isinstance(module, StaticModule)
+    module.repack()
