@@ -11,7 +11,7 @@ BIN_TORCH := $(VENV_TORCH)/bin
 INSTALLED_TORCH := $(VENV_TORCH)/.installed
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-torch lint format bench slow slow-torch clean
+.PHONY: demo test test-torch kernels-test sanitize wheels lint format bench slow slow-torch clean
 
 $(INSTALLED): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,19 @@ slow: $(INSTALLED)  ## the tests that need minutes, or the assets named by INC_A
 
 slow-torch: $(INSTALLED_TORCH)
 	OMP_NUM_THREADS=1 $(BIN_TORCH)/python -m pytest -q -m slow plugins/inc_torch/tests
+
+kernels-test: $(INSTALLED)  ## the native kernels alone, on every instruction set of this CPU
+	$(BIN)/python -m pytest -q kernels/tests
+
+# the interpreter is not instrumented: the sanitizers' runtime must be loaded before it, and its leaks are its own
+ASAN = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
+
+sanitize: $(INSTALLED)  ## the same tests under the address and undefined-behaviour sanitizers
+	INC_SANITIZE=1 CXX=g++ ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" $(BIN)/python -m pytest -q -p no:cacheprovider kernels/tests
+
+wheels: $(INSTALLED)  ## dist/: a wheel of every distribution; those with kernels for this platform
+	$(BIN)/python -m pip install --quiet build
+	for project in . $(wildcard plugins/*); do INC_REQUIRE_NATIVE=1 $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -49,8 +49,12 @@ def _linear(x: Tensor, out_features: int) -> Tensor:
     return x.new_empty((*x.shape[:-1], out_features))
 
 
-def _quantized(x: Tensor, signed: bool) -> Tensor:
-    return x.new_empty(x.shape, dtype=torch.int8 if signed else torch.uint8)
+def _elementwise(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.new_empty(x.shape, dtype=dtype).contiguous(memory_format=reference.layout_of(x))
+
+
+def _quantized_dtype(signed: bool) -> torch.dtype:
+    return torch.int8 if signed else torch.uint8
 
 
 def _fake_dynamic_linear(
@@ -80,11 +84,11 @@ def _fake_int4_linear(
 
 
 def _fake_quantize(x: Tensor, scale: float, zero_point: int, signed: bool) -> Tensor:
-    return _quantized(x, signed)
+    return _elementwise(x, _quantized_dtype(signed))
 
 
 def _fake_dequantize(q: Tensor, scale: float, zero_point: int) -> Tensor:
-    return q.new_empty(q.shape, dtype=torch.float32)
+    return _elementwise(q, torch.float32)
 
 
 def _fake_layer_norm_quantize(
@@ -96,7 +100,7 @@ def _fake_layer_norm_quantize(
     zero_point: int,
     signed: bool,
 ) -> Tensor:
-    return _quantized(x, signed)
+    return x.new_empty(x.shape, dtype=_quantized_dtype(signed))
 
 
 _FAKES: dict[str, Callable[..., Tensor]] = {

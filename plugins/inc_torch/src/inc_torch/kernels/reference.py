@@ -21,6 +21,8 @@ EXACT_CHUNK = 512
 SMALLEST_SCALE = torch.finfo(torch.float32).tiny
 """Below it ``1 / scale`` overflows; such a row is all zero for every purpose."""
 
+_CHANNELS_LAST = torch.channels_last
+
 
 def dynamic_linear(
     x: Tensor,
@@ -36,9 +38,9 @@ def dynamic_linear(
     q, row_scales, zero_points = quantize_rows(rows)
     weight = unpack_int8_weight(packed, x.shape[-1], out_features)
     sums = _integer_product(q, weight) - zero_points * column_sums[:out_features]
-    y = sums.float() * (row_scales * scales[:out_features])
+    y = sums.float() * (row_scales * scales[:out_features].float())
     if bias is not None:
-        y = y + bias[:out_features]
+        y = y + bias.float()
     return activate(y, activation).reshape(*x.shape[:-1], out_features).to(x.dtype)
 
 
@@ -85,7 +87,7 @@ def int4_linear(
         rows = _through_int8_groups(rows, group_size)
     y = rows @ unpack_int4_weight(weight).t()
     if bias is not None:
-        y = y + bias
+        y = y + bias.float()
     return y.reshape(*x.shape[:-1], out_features).to(x.dtype)
 
 
@@ -111,14 +113,22 @@ def quantize(x: Tensor, scale: float, zero_point: int, signed: bool) -> Tensor:
     inverse = torch.tensor(scale, dtype=torch.float32).reciprocal().to(x.device)
     # beyond +-2**30 every zero point leaves it saturated, and adding stays exact in int32
     steps = torch.round(x.float() * inverse).nan_to_num(0.0).clamp(-(2.0**30), 2.0**30)
-    return (steps.to(torch.int32) + zero_point).clamp(lo, hi).to(dtype)
+    q = (steps.to(torch.int32) + zero_point).clamp(lo, hi).to(dtype)
+    return q.contiguous(memory_format=layout_of(x))
 
 
 def dequantize(q: Tensor, scale: float, zero_point: int) -> Tensor:
     """``(q - zero_point) * scale`` as float32."""
-    return (q.to(torch.int32) - zero_point).float() * torch.tensor(scale, dtype=torch.float32).to(
-        q.device
-    )
+    factor = torch.tensor(scale, dtype=torch.float32).to(q.device)
+    y = (q.to(torch.int32) - zero_point).float() * factor
+    return y.contiguous(memory_format=layout_of(q))
+
+
+def layout_of(x: Tensor) -> torch.memory_format:
+    """The memory format of what is computed elementwise from ``x``: channels_last stays so."""
+    if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=_CHANNELS_LAST):
+        return _CHANNELS_LAST
+    return torch.contiguous_format
 
 
 def layer_norm_quantize(
@@ -131,7 +141,9 @@ def layer_norm_quantize(
     signed: bool,
 ) -> Tensor:
     """Normalise over the last dimension, then quantize."""
-    y = torch.nn.functional.layer_norm(x.float(), x.shape[-1:], weight, bias, eps)
+    weight, bias = (None if part is None else part.float() for part in (weight, bias))
+    rows = x.float().contiguous()
+    y = torch.nn.functional.layer_norm(rows, x.shape[-1:], weight, bias, eps)
     return quantize(y, scale, zero_point, signed)
 
 
