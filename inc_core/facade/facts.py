@@ -51,9 +51,10 @@ def gather_facts(
         "float_ops": dict(float_reasons),
         "search": {
             "trials": len(result.trials),
+            "from_cache": sum(t.from_cache for t in result.trials),
             "chosen": trial.number,
-            "samples": result.baseline.samples + sum(t.samples for t in result.trials),
-            "seconds": result.baseline.seconds + sum(t.seconds for t in result.trials),
+            "samples": result.samples,
+            "seconds": result.seconds,
             "stopped_by": result.stopped_by,
             "message": result.message,
             "history_complete": result.history_complete,

@@ -13,6 +13,7 @@ from inc_core.machine import describe_machine
 from inc_core.quant.calibrator import StatisticsStore
 from inc_core.tuning.cache import Cache, open_cache
 from inc_core.tuning.fingerprint import content_key, versions_of
+from inc_core.tuning.results import Results
 from inc_core.tuning.statistics import CachedStatistics
 from inc_core.tuning.trial_run import describe_error
 
@@ -58,8 +59,18 @@ class Reuse:
         if not self._is_on or digest is None:
             return {}
         known = content_key(self._problem)
+        adaptor = repr(self._session.opened.adaptor.context)
         exact = {k: v for k, v in known.items() if not k.startswith("calib_dataloader.")}
-        return {**exact, "calibration data": digest, **describe_machine()}
+        return {**exact, "calibration data": digest, "adaptor": adaptor, **describe_machine()}
+
+    @cached_property
+    def results(self) -> Results | None:
+        """Evaluations of earlier runs; ``None`` where nothing is evaluated."""
+        evaluator = self._session.evaluator
+        if evaluator is None:
+            return None
+        different = self._problem.get("eval_dataloader.samples") == DIFFERENT
+        return Results(self.cache, {} if different else self.content_key, evaluator)
 
     @property
     def _is_on(self) -> bool:

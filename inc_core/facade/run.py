@@ -26,6 +26,8 @@ from inc_core.tuning.job import TuningJob, WeightedObjective
 from inc_core.tuning.journal import Journal
 from inc_core.tuning.latency import measure_latency
 from inc_core.tuning.loop import tune
+from inc_core.tuning.recall import RecallingRunner
+from inc_core.tuning.results import Results
 from inc_core.tuning.runner import InlineRunner, ProcessRunner, Runner, refuse_in_trial
 from inc_core.tuning.speed import LatencyComparison
 from inc_core.tuning.trial import Trial, TuningResult
@@ -154,6 +156,7 @@ class Run:
         reuse = Reuse(self.session, self._problem)
         self.session = replace(self.session, store=reuse.statistics)
         session, config = self.session, self.session.config.tuning
+        results = reuse.results
         strategy = session.parts.strategy
         if strategy is None:
             strategy = session.plugins.create("strategy", config.strategy)
@@ -174,7 +177,8 @@ class Run:
             early_stop=config.early_stop,
             seed=config.random_seed,
             width=config.runner.workers,
-            runner=_runner(config.runner),
+            runner=_recalling(_runner(config.runner), results),
+            results=results,
             journal=journal,
             emit=session.plugins.emit,
             reference=None if session.trained is None else session.trained.float_model,
@@ -221,6 +225,10 @@ class Run:
 
 def _inputs_of(loader: Any) -> Iterator[Any]:
     return (batch.inputs for batch in iter_batches(loader))
+
+
+def _recalling(runner: Runner, results: Results | None) -> Runner:
+    return runner if results is None else RecallingRunner(runner, results)
 
 
 def _runner(config: RunnerConfig) -> Runner:

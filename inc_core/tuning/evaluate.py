@@ -10,6 +10,8 @@ from itertools import islice
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from inc_core.data.batches import Batch, in_pieces, iter_batches
+from inc_core.data.content import ContentDigest, reads_alike
+from inc_core.data.identity import restored_random_state
 from inc_core.data.metrics import fresh_metric
 from inc_core.data.order import in_random_order
 from inc_core.errors import EvaluationError
@@ -99,6 +101,10 @@ class MetricEvaluator:
         order_seed: Of the random order in which samples are taken if the metric scores single
             samples and the loader allows it; ``None`` keeps the loader's order.
         pieces: Into how many each batch is cut, to take less memory.
+
+    Attributes:
+        content: Digest of every input and label, once it is known.
+        notes_content: Whether the next evaluation to the end finds it out.
     """
 
     def __init__(
@@ -120,6 +126,8 @@ class MetricEvaluator:
         self.watch = watch
         self.order_seed = order_seed
         self.pieces = pieces
+        self.content: str | None = None
+        self.notes_content = False
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy in another process has no terminal to show progress on
@@ -149,6 +157,19 @@ class MetricEvaluator:
         evaluator = self.over(self.loader)
         evaluator.pieces = pieces
         return evaluator
+
+    @property
+    def reads_alike(self) -> bool:
+        """Whether each evaluation is of the same samples in the same order, as far as it shows."""
+        return self._taken is not self.loader or reads_alike(self.loader)
+
+    def read_content(self) -> None:
+        """Find out ``content`` without running a model."""
+        digest = ContentDigest()
+        with restored_random_state():
+            for batch in self._batches():
+                digest.add((batch.inputs, batch.labels))
+        self.content = digest.hexdigest()
 
     def scoring(self) -> Scoring:
         """Say what the metric tells before the last sample."""
@@ -183,7 +204,10 @@ class MetricEvaluator:
         start = time.perf_counter()
         metric = fresh_metric(self.metric)
         course = Course(metric, gate)
+        digest = ContentDigest() if self.notes_content and self.content is None else None
         for batch in self._batches():
+            if digest is not None:
+                digest.add((batch.inputs, batch.labels))
             if batch.labels is None:
                 raise EvaluationError(
                     "the evaluation dataloader gives no labels, and the metric "
@@ -203,6 +227,8 @@ class MetricEvaluator:
                 "filter; a loader that is a generator can be used only once, so give an iterable."
             )
         accuracy = checked_accuracy(metric.result(), f"{type(metric).__name__}.result()")
+        if digest is not None:
+            self.content = digest.hexdigest()
         seconds = time.perf_counter() - start
         return Evaluation(accuracy, course.samples, seconds, scores=course.scores())
 
@@ -213,11 +239,16 @@ class MetricEvaluator:
             return None
         return in_random_order(self.loader, self.order_seed, self.iteration)
 
-    def _batches(self) -> Iterator[Batch]:
+    @property
+    def _taken(self) -> Any:
+        """The loader, or its samples in random order."""
         # a metric without scores may depend on the order, which is the user's
         scored = self.order_seed is not None and self.scoring().kind == "scores"
         reordered = self._reordered if scored else None
-        batches: Iterable[Batch] = iter_batches(self.loader if reordered is None else reordered)
+        return self.loader if reordered is None else reordered
+
+    def _batches(self) -> Iterator[Batch]:
+        batches: Iterable[Batch] = iter_batches(self._taken)
         if self.iteration >= 0:
             batches = islice(batches, self.iteration)
         if self.pieces > 1:

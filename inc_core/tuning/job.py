@@ -24,6 +24,7 @@ from inc_core.tuning.journal import Journal
 
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibrator
+    from inc_core.tuning.results import Results
     from inc_core.tuning.runner.contract import Runner
 
 __all__ = ["Builder", "Prepared", "TuningJob", "WeightedObjective", "build"]
@@ -144,6 +145,7 @@ class TuningJob:
         early_stop: Whether an evaluation may end where the goal is out of reach.
         width: How many recipes a strategy may propose side by side.
         runner: Where trials run; ``None`` in this process.
+        results: Evaluations of earlier runs; ``None`` knows none.
         journal: Where outcomes are kept and replayed from.
         emit: Sends an event to the plugins: ``emit(name, **arguments)``.
         say: Takes each line for the console.
@@ -171,6 +173,7 @@ class TuningJob:
     early_stop: bool = True
     width: int = 1
     runner: Runner | None = None
+    results: Results | None = None
     journal: Journal = field(default_factory=Journal)
     emit: Callable[..., None] = _ignore_event
     say: Callable[[str], None] = logger.info

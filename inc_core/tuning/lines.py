@@ -64,9 +64,11 @@ def standing(
 def stop_lines(result: TuningResult, criterion: Criterion) -> Iterator[str]:
     """Yield why a search stopped, and what it found at which cost."""
     yield f"Stopped because {why(result.stopped_by, result.message)}"
-    samples = result.baseline.samples + sum(trial.samples for trial in result.trials)
-    seconds = result.baseline.seconds + sum(trial.seconds for trial in result.trials)
-    cost = f"{len(result.trials)} trial(s), {samples} samples evaluated, {seconds:.1f} s"
+    known = sum(trial.from_cache for trial in result.trials)
+    trials = f"{len(result.trials)} trial(s)" + (
+        f", {known} known from earlier runs" if known else ""
+    )
+    cost = f"{trials}, {result.samples} samples evaluated, {result.seconds:.1f} s"
     yield f"  {standing(result.best, result.baseline, criterion, result.bound)}; {cost}"
 
 
@@ -112,6 +114,8 @@ def _trial_values(trial: Trial, baseline: Baseline) -> str:
         + (f"{reference[name]:.4f}" if name in reference else "n/a")
         for name, value in _values(trial).items()
     ]
+    if trial.from_cache:
+        pairs.append("evaluated by an earlier run")
     if trial.status == "rejected_early":
         pairs.append(f"rejected after {trial.samples} of {baseline.samples} samples")
     return "[" + ", ".join(pairs) + "]"

@@ -149,24 +149,39 @@ class _Search:
         known, scores = self.history.baseline(), self.history.scores()
         wanted = self.may_stop_early and wants_scores(self.job.evaluator)
         if known is not None and (scores is not None or not wanted):
-            self.elapsed_before += known.seconds
+            self._spent_before(known)
             return known, scores
-        evaluation = self._evaluate_float()
+        evaluation, from_cache = self._float_evaluation()
         if wanted:
             # data without scores is journaled as such, so that nobody looks again
             scores = np.empty(0) if evaluation.scores is None else evaluation.scores
             self.history.add_scores(scores)
         if known is not None:  # the journal lost the scores alone
-            self.elapsed_before += known.seconds
+            self._spent_before(known)
             return known, scores
         baseline = Baseline(
             accuracy=evaluation.accuracy,
             objectives=measure_objectives(self.job, self.job.float_model, evaluation.accuracy),
             seconds=evaluation.seconds,
             samples=evaluation.samples,
+            from_cache=from_cache,
         )
         self.history.add_baseline(baseline)
         return baseline, scores
+
+    def _spent_before(self, baseline: Baseline) -> None:
+        self.elapsed_before += 0.0 if baseline.from_cache else baseline.seconds
+
+    def _float_evaluation(self) -> tuple[Evaluation, bool]:
+        """Return the float model's evaluation, and whether an earlier run made it."""
+        results = self.job.results
+        found = None if results is None else results.baseline()
+        if found is not None:
+            return found, True
+        evaluation = self._evaluate_float()
+        if results is not None:
+            results.keep_baseline(evaluation)
+        return evaluation, False
 
     def _evaluate_float(self) -> Evaluation:
         job = self.job

@@ -110,7 +110,7 @@ def _spent(trials: Iterable[Trial]) -> int:
 
 
 def _expected_seconds(trials: Iterable[Trial]) -> float | None:
-    trials = tuple(trials)
+    trials = tuple(trial for trial in trials if not trial.from_cache)
     spent = [trial.seconds for trial in trials if trial.status == "ok"]
     # one that ended early tells little of one that may pass, but more than nothing
     spent = spent or [trial.seconds for trial in trials if trial.status == "rejected_early"]

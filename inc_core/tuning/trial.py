@@ -28,12 +28,14 @@ class Baseline:
         objectives: Measured objectives by name.
         seconds: Wall time of the evaluation.
         samples: How many samples it saw; 0 if an opaque ``eval_func`` did it.
+        from_cache: Whether an earlier run evaluated it, in ``seconds``.
     """
 
     accuracy: float | None
     objectives: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     samples: int = 0
+    from_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Trial:
         samples: Evaluated samples.
         error: What went wrong, for failed trials.
         forecast: What the strategy expected before; ``None`` if it said nothing.
+        from_cache: Whether the evaluation is that of an earlier run on the same model, data and
+            metric; ``samples`` were seen then.
     """
 
     number: int
@@ -67,6 +71,7 @@ class Trial:
     samples: int = 0
     error: str = ""
     forecast: Forecast | None = None
+    from_cache: bool = False
 
     def speedup(self, baseline: Baseline) -> float | None:
         """Return the float model's latency by this one's; ``None`` if they were not measured."""
@@ -120,6 +125,18 @@ class TuningResult:
     message: str = ""
     history_complete: bool = True
     bound: float | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples were evaluated, what earlier runs had evaluated apart."""
+        parts: tuple[Baseline | Trial, ...] = (self.baseline, *self.trials)
+        return sum(part.samples for part in parts if not part.from_cache)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all evaluations and trials of this run, resumed ones included."""
+        spent = 0.0 if self.baseline.from_cache else self.baseline.seconds
+        return spent + sum(trial.seconds for trial in self.trials)
 
     def best_seen(self) -> Trial | None:
         """Return the accepted best, else the finished trial of best accuracy, else ``None``.

@@ -16,6 +16,12 @@ def cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("INC_CACHE_DIR", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def no_final_comparison(monkeypatch):
+    """Leave out the measurement at the end of each run, which takes most of its time."""
+    monkeypatch.setattr("inc_core.facade.run.compare_speed", lambda *_: None)
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """Counts what runs the model for calibration."""
@@ -88,3 +94,156 @@ class TestCalibration:
         assert not (tmp_path / "cache").exists()
         make_quantizer(cache={"directory": str(tmp_path / "elsewhere")}).fit()
         assert (tmp_path / "elsewhere" / "statistics").is_dir()
+
+
+def outcomes(quantizer):
+    """Return the winner and every trial as they are in each run, cached or not."""
+    model = quantizer.fit()
+    trials = [
+        (t.number, t.recipe.fingerprint, t.status, t.accuracy, t.accepted, t.samples)
+        for t in model.result.trials
+    ]
+    return model, trials
+
+
+class TestEvaluations:
+    @pytest.fixture
+    def predictions(self, monkeypatch):
+        """Counts the batches that models run on."""
+        counts = {"predict": 0}
+        predict = ToyAdaptor.predict
+
+        def counted(self, model, inputs):
+            counts["predict"] += len(inputs) > 8  # the final model's sample is smaller
+            return predict(self, model, inputs)
+
+        monkeypatch.setattr(ToyAdaptor, "predict", counted)
+        return counts
+
+    @pytest.mark.parametrize(
+        ("strategy", "early_stop", "culprits"),
+        [
+            ("basic", True, ()),
+            ("basic", True, (1,)),
+            ("random", True, (0, 3)),
+            ("random", False, (0, 3)),
+            ("mse", False, (0, 3)),
+            ("frontier", True, (0, 3)),
+            ("frontier", False, (1,)),
+        ],
+    )
+    def test_cold_warm_and_disabled_caches_give_the_same_trials_and_winner(
+        self, make_quantizer, strategy, early_stop, culprits
+    ):
+        model = make_classifier(layers=5, culprits=culprits)
+        settings = {
+            "strategy": {"name": strategy}, "early_stop": early_stop, "speed_gate": False,
+            "exit_policy": {"max_trials": 12, "on_goal_not_met": "best_seen"},
+        }  # fmt: skip
+        off, expected = outcomes(make_quantizer(model, cache={"enabled": False}, **settings))
+        cold, first = outcomes(make_quantizer(model, **settings))
+        warm, again = outcomes(make_quantizer(model, **settings))
+        assert first == again == expected
+        assert off.recipe == cold.recipe == warm.recipe
+        assert off.ledger == cold.ledger == warm.ledger
+        assert warm.result.baseline.accuracy == off.result.baseline.accuracy
+        assert not any(t.from_cache for t in (*cold.result.trials, *off.result.trials))
+        known = [t.from_cache for t in warm.result.trials if t.status in ("ok", "rejected_early")]
+        assert known
+        assert all(known)
+        assert warm.result.baseline.from_cache
+        assert warm.result.samples == 0
+
+    def test_another_strategy_finds_the_recipes_that_it_shares(self, make_quantizer):
+        model = make_classifier(culprits=(1,))
+        policy = {"max_trials": 3, "on_goal_not_met": "best_seen"}
+        first = make_quantizer(model, strategy={"name": "basic"}, exit_policy=policy).fit()
+        settings = {"strategy": {"name": "mse"}, "exit_policy": policy}
+        second = make_quantizer(model, **settings).fit()
+        assert first.result.trials[0].recipe == second.result.trials[0].recipe
+        assert second.result.trials[0].from_cache
+
+    def test_no_model_runs_for_what_is_known(self, make_quantizer, predictions):
+        make_quantizer().fit()
+        assert predictions["predict"] > 0
+        predictions["predict"] = 0
+        make_quantizer().fit()
+        assert predictions["predict"] == 0
+
+    @pytest.mark.parametrize("changed", ["data", "labels", "metric", "postprocess", "iteration"])
+    def test_what_differs_in_evaluation_is_evaluated_again(self, make_quantizer, changed):
+        class Stricter:
+            higher_is_better = True
+
+            def __init__(self):
+                self.hits = self.total = 0
+
+            def update(self, predictions, labels):
+                self.hits += int((predictions.argmax(-1) == labels).sum())
+                self.total += len(labels)
+
+            def result(self):
+                return self.hits / self.total
+
+        make_quantizer().fit()
+        quantizer = make_quantizer()
+        data = make_data(make_classifier())
+        if changed == "data":
+            data.inputs = data.inputs.copy()
+            data.inputs[33] += 1e-3
+            quantizer.eval_dataloader = common.DataLoader(data, batch_size=64)
+        elif changed == "labels":
+            data.labels = data.labels.copy()
+            data.labels[33] = (data.labels[33] + 1) % 3
+            quantizer.eval_dataloader = common.DataLoader(data, batch_size=64)
+        elif changed == "metric":
+            quantizer.metric = Stricter
+        elif changed == "postprocess":
+            quantizer.postprocess = common.Postprocess(lambda pair: pair)
+        else:
+            quantizer.eval_dataloader = common.DataLoader(data, batch_size=32)
+        result = quantizer.fit().result
+        assert not result.baseline.from_cache
+        assert not any(trial.from_cache for trial in result.trials)
+
+    def test_an_opaque_function_is_evaluated_each_time_and_that_is_said(
+        self, make_quantizer, caplog
+    ):
+        calls = []
+
+        def evaluate(model):
+            calls.append(model)
+            return 0.9
+
+        def run():
+            quantizer = make_quantizer()
+            quantizer.eval_dataloader = quantizer.metric = None
+            quantizer.eval_func = evaluate
+            calls.clear()
+            with caplog.at_level("INFO"):
+                quantizer.fit()
+            return len(calls)
+
+        assert run() == run() == 2
+        assert "they depend on eval_func without an attribute cache_key" in caplog.text
+        evaluate.cache_key = "digits, version 3"
+        assert run() == 2
+        assert run() == 0
+        evaluate.cache_key = "digits, version 4"
+        assert run() == 2
+
+    def test_with_a_budget_of_time_what_is_accepted_is_measured_anew(self, make_quantizer):
+        settings = {"exit_policy": {"timeout": 60, "max_trials": 3}}
+        make_quantizer(**settings).fit()
+        result = make_quantizer(**settings).fit().result
+        assert result.best.from_cache
+        assert result.best.objectives["performance"] > 0
+
+    def test_a_resumed_run_goes_on_as_it_was(self, make_quantizer, tmp_path):
+        model = make_classifier(culprits=(1, 3))
+        whole = make_quantizer(model).fit().result
+        warm = make_quantizer(model).fit().result
+        workspace = tmp_path / "workspace"
+        resumed = make_quantizer(model, workspace={"path": str(workspace), "resume": "2"})
+        assert resumed.fit().result.trials == warm.trials
+        assert [t.accuracy for t in warm.trials] == [t.accuracy for t in whole.trials]
