@@ -59,6 +59,10 @@ class Calibration:
         self._used: dict[str, QParams] = {}
         self._ranges: dict[tuple[TensorKey, TensorSpec], tuple[float, float]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        # the samples stay where they can be read
+        return {**vars(self), "_inputs": None}
+
     @classmethod
     def none(cls) -> Calibration:
         """Return a calibration without ranges, for recipes without static ops."""
