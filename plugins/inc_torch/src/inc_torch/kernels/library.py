@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 
 from inc_core.errors import ConfigError, did_you_mean
+from inc_torch import cuda
 from inc_torch.kernels import operators
 
 logger = logging.getLogger("inc_core.torch.kernels")
@@ -64,6 +65,7 @@ def load() -> tuple[KernelStatus, torch.library.Library]:
             f"Choices: {', '.join(CHOICES[1:])}"
         )
     library = operators.register()
+    cuda.register(library)
     if choice == "reference":
         return KernelStatus(False, None, "INC_KERNELS=reference"), library
     try:
