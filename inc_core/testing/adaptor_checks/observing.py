@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.quant.observers import Observer
@@ -67,7 +68,10 @@ class ObservingChecks(AdaptorFixtures):
     def test_observe_holds_few_batches(
         self, adaptor: Adaptor, model: Any, space: TuningSpace, batches: Sequence[Batch]
     ) -> None:
-        key = activation_keys(space)[0]
+        keys = activation_keys(space)
+        if not keys:
+            pytest.skip("no config needs a range")
+        key = keys[0]
         counter = _Fed()
         ahead = []
 

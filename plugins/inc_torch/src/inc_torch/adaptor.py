@@ -1,0 +1,138 @@
+"""``TorchAdaptor``: PyTorch behind inc's adaptor contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from inc_core.errors import DataError
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext
+from inc_core.quant.batching import batch_length
+from inc_core.quant.recipe import Recipe
+from inc_core.quant.spec import OpCapability, OpKey, TensorKey
+from inc_torch.artefact import parts_of, restore_model, save_model
+from inc_torch.capture import UntraceableError, capture
+from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
+from inc_torch.model import ModelFacts, TorchModel
+from inc_torch.op_table import op_table
+from inc_torch.plan import Plan, make_plan
+from inc_torch.signature import InputInfo, Signature
+from inc_torch.source import read_source
+
+if TYPE_CHECKING:
+    from inc_core.quant.calibrator import Calibration
+    from inc_core.quant.observers import Observer
+
+__all__ = ["TorchAdaptor"]
+
+
+class TorchAdaptor(Adaptor):
+    """Quantizes ``torch.nn.Module``s; models are ``TorchModel``, modules themselves.
+
+    A model is traced on one batch into a graph of torch's operators. One that cannot be traced runs
+    its own code, and is quantized layer by layer.
+    """
+
+    def __init__(self, context: AdaptorContext) -> None:
+        super().__init__(context)
+        self._table = op_table(context)
+        # of each model what serves all of its recipes, as long as the model lives
+        self._plans: WeakKeyDictionary[TorchModel, Plan] = WeakKeyDictionary()
+
+    def load(self, source: Any) -> TorchModel:
+        """Return the float model, in evaluation mode; see ``inc_torch.source``."""
+        return read_source(source)
+
+    def trace(self, model: TorchModel, inputs: Any) -> TorchModel:
+        """Return the model as a graph traced on one batch, or with its inputs named."""
+        if model.facts.traced:
+            return model
+        named = named_tensors(model.body, inputs, self.context.inputs)
+        try:
+            graph, signature = capture(model.body, named)
+        except UntraceableError as error:
+            infos = tuple(
+                InputInfo(name, str(t.dtype).removeprefix("torch."), (None,) * t.dim())
+                for name, t in named.items()
+            )
+            facts = replace(model.facts, signature=Signature(infos), obstacle=str(error))
+            return TorchModel(model.body, facts)
+        return TorchModel(graph, ModelFacts(signature=signature, traced=True))
+
+    def capabilities(self, model: TorchModel) -> Sequence[OpCapability]:
+        """Return what the op table offers for each op."""
+        return self._plan(model).capabilities
+
+    @torch.inference_mode()
+    def predict(self, model: TorchModel, inputs: Any) -> Any:
+        """Run one batch; float64 inputs become float32 and integers what the model takes."""
+        tensors = self._tensors(model, inputs)
+        try:
+            return to_arrays(model.flat(*tensors))
+        except (RuntimeError, TypeError, IndexError, ValueError) as error:
+            raise DataError(f"the model cannot run this batch: {error}") from error
+
+    @torch.inference_mode()
+    def observe(
+        self, model: TorchModel, batches: Iterable[Any], observers: Mapping[TensorKey, Observer]
+    ) -> None:
+        """Run batches with taps; what is not needed whole is reduced by torch on the way."""
+        tapped = self._plan(model).tapped(observers)
+        for inputs in batches:
+            tapped.run(self._tensors(model, inputs), batch_length(inputs))
+
+    def quantize(self, model: TorchModel, recipe: Recipe, calibration: Calibration) -> TorchModel:
+        """Return the model that runs ``recipe``; weights that stay float are shared."""
+        return self._plan(model).quantize(recipe, calibration)
+
+    def save(self, model: TorchModel, directory: Path) -> None:
+        """Write ``model.json`` and ``model.safetensors``: the graph and its tensors, no pickle."""
+        save_model(model, directory)
+
+    def restore(self, directory: Path) -> TorchModel:
+        """Read what ``save`` wrote."""
+        return restore_model(directory)
+
+    def digest(self, model: TorchModel) -> str:
+        """Hash the graph and every tensor."""
+        content, tensors = parts_of(model)
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        for name, tensor in sorted(tensors.items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the version of torch."""
+        return {"torch": str(torch.__version__)}
+
+    def executed(self, model: TorchModel) -> Mapping[OpKey, str]:
+        """Return the precision of each op; there is no silent fallback, what was asked for runs."""
+        return {op: config.precision for op, config in model.facts.ops.items()}
+
+    def integer_weights(self, model: TorchModel) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Return the stored integer weights by the name under which the module holds them."""
+        _, tensors = parts_of(model)
+        return {
+            name: tensor.numpy()
+            for name, tensor in tensors.items()
+            if tensor.dtype in (torch.int8, torch.uint8) and tensor.dim() > 1
+        }
+
+    def _tensors(self, model: TorchModel, inputs: Any) -> list[torch.Tensor]:
+        if model.facts.signature is None:
+            return list(named_tensors(model.body, inputs, self.context.inputs).values())
+        return ordered_tensors(model.facts.signature, inputs, self.context.inputs)
+
+    def _plan(self, model: TorchModel) -> Plan:
+        if model not in self._plans:
+            self._plans[model] = make_plan(model, self._table)
+        return self._plans[model]

@@ -1,0 +1,144 @@
+"""From a user's module to a graph of torch's operators, traced on one batch.
+
+``torch.export`` first, ``torch.fx`` second; both end in the same operators. The batch dimension, and
+for models of token ids every dimension, stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
+
+from inc_torch.editing import shared_copy
+from inc_torch.naming import assign_names
+from inc_torch.normalize import MutatingError, normalize
+from inc_torch.signature import InputInfo, Signature, nest_of
+
+__all__ = ["UntraceableError", "capture", "graph_of_program"]
+
+
+class UntraceableError(Exception):
+    """A module cannot become a graph; the message says why."""
+
+
+def capture(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor]
+) -> tuple[fx.GraphModule, Signature]:
+    """Return a graph of flat tensors in, a tuple of tensors out, and what it takes.
+
+    Args:
+        module: In evaluation mode.
+        inputs: One batch by name of the parameter of ``forward``.
+
+    Raises:
+        UntraceableError: If no way leads to a graph.
+    """
+    inputs = {name: _at_least_two(tensor) for name, tensor in inputs.items()}
+    ways: tuple[Callable[[], ExportedProgram], ...] = (
+        lambda: _export(module, inputs),
+        lambda: _export(fx.symbolic_trace(module), inputs),
+    )
+    problems = []
+    for way in ways:
+        try:
+            return graph_of_program(way())
+        # a module is anyone's code, and tracing it raises whatever that code or torch raises
+        except Exception as error:  # noqa: BLE001
+            problems.append(_short(error))
+    raise UntraceableError(problems[0])
+
+
+def graph_of_program(program: ExportedProgram) -> tuple[fx.GraphModule, Signature]:
+    """Return the normalized, named graph of a program, and its signature.
+
+    Raises:
+        UntraceableError: If it takes or gives anything but tensors, or holds control flow.
+    """
+    try:
+        graph = normalize(_module_of(program))
+    except MutatingError:
+        graph = normalize(_module_of(program.run_decompositions({})))
+    _refuse_control_flow(graph)
+    inputs = _inputs_of(program, graph)
+    nest = _flatten_outputs(program, graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    assign_names(graph)
+    for parameter in graph.parameters():
+        parameter.requires_grad_(False)
+    return graph, Signature(inputs, nest)
+
+
+def _export(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> ExportedProgram:
+    shapes = _open_dimensions(inputs)
+    with torch.no_grad():
+        return torch.export.export(module, (), dict(inputs), dynamic_shapes=shapes, strict=False)
+
+
+def _open_dimensions(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Leave the batch open; with token ids among the inputs, every length too."""
+    text = any(not t.is_floating_point() and t.dim() > 1 for t in inputs.values())
+    return {
+        name: {dim: Dim.AUTO for dim in range(t.dim() if text else min(t.dim(), 1))}
+        for name, t in inputs.items()
+    }
+
+
+def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
+    """Repeat a batch of one: tracing takes a size of 1 for a constant."""
+    return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor
+
+
+def _module_of(program: ExportedProgram) -> fx.GraphModule:
+    graph = program.module(check_guards=False)
+    assert isinstance(graph, fx.GraphModule)
+    # a copy has flat tensors in and out, and eval(): the nest is the signature's matter
+    return shared_copy(graph)
+
+
+def _refuse_control_flow(graph: fx.GraphModule) -> None:
+    for node in graph.graph.nodes:
+        if node.op == "call_module" or isinstance(node.target, torch._ops.HigherOrderOperator):
+            raise UntraceableError(f"it holds control flow ({node.target})")
+
+
+def _inputs_of(program: ExportedProgram, graph: fx.GraphModule) -> tuple[InputInfo, ...]:
+    specs = program.graph_signature.input_specs
+    taken = [spec for spec in specs if spec.kind == InputKind.USER_INPUT]
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    if len(taken) != len(placeholders):
+        raise UntraceableError("the model takes inputs that are not tensors")
+    return tuple(_input_info(node) for node in placeholders)
+
+
+def _input_info(node: fx.Node) -> InputInfo:
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor):
+        raise UntraceableError(f"input {node.name!r} is no tensor")
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return InputInfo(node.name, str(value.dtype).removeprefix("torch."), shape)
+
+
+def _flatten_outputs(program: ExportedProgram, graph: fx.GraphModule) -> Any:
+    """Leave only tensors in the output node; return how they were nested."""
+    (output,) = (node for node in graph.graph.nodes if node.op == "output")
+    flat = output.args[0] if isinstance(output.args[0], (tuple, list)) else (output.args[0],)
+    for one in flat:
+        if one is not None and not isinstance(one, fx.Node):
+            raise UntraceableError(f"the model returns {one!r}, which is no tensor")
+    leaves = [None if one is None else torch.empty(0) for one in flat]
+    spec = program.call_spec.out_spec
+    nest = nest_of(pytree.tree_unflatten(leaves, spec)) if spec is not None else None
+    output.args = (tuple(one for one in flat if one is not None),)
+    return nest
+
+
+def _short(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]

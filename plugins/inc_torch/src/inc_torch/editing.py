@@ -1,0 +1,79 @@
+"""Writing a quantized graph: a copy of the float one that shares its tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+__all__ = ["Editor", "read_attribute", "shared_copy"]
+
+
+def shared_copy(graph: fx.GraphModule) -> fx.GraphModule:
+    """Return a graph of its own that reads the same tensors."""
+    copied = fx.Graph()
+    memo: dict[fx.Node, fx.Node] = {}
+    copied.output(copied.graph_copy(graph.graph, memo))
+    for old, new in memo.items():
+        new.meta = dict(old.meta)
+    return fx.GraphModule(graph, copied)
+
+
+def read_attribute(module: nn.Module, target: Any) -> Any:
+    """Return what a ``get_attr`` node of this target reads."""
+    owner, _, name = str(target).rpartition(".")
+    return getattr(module.get_submodule(owner), name)
+
+
+class Editor:
+    """Replaces nodes of one graph, which it owns.
+
+    Args:
+        module: The graph, such as ``shared_copy`` gives.
+    """
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        self.module = module
+        self.graph = module.graph
+
+    def tensor(self, node: Any) -> Tensor | None:
+        """Return the constant that a node reads; ``None`` for ``None``."""
+        return None if node is None else read_attribute(self.module, node.target)
+
+    def buffer(self, stem: str, value: Tensor) -> fx.Node:
+        """Add a constant and return the node that reads it; insert where the graph stands."""
+        name = base = "inc_" + stem.replace(".", "_")
+        number = 0
+        while hasattr(self.module, name):
+            number += 1
+            name = f"{base}_{number}"
+        self.module.register_buffer(name, value)
+        return self.graph.get_attr(name)
+
+    def replace(self, node: fx.Node, target: Any, args: tuple[Any, ...]) -> fx.Node:
+        """Put a call in place of a node; it has the node's name."""
+        new = self.graph.call_function(target, args)
+        new.meta = dict(node.meta)
+        node.replace_all_uses_with(new)
+        self.graph.erase_node(node)
+        return new
+
+    def finish(self) -> fx.GraphModule:
+        """Return the edited graph, without what is no longer read."""
+        self.graph.eliminate_dead_code()
+        self.graph.lint()
+        # a new module copies only what the graph reads
+        return fx.GraphModule(self.module, self.graph)
+
+
+def only_user(node: fx.Node) -> fx.Node | None:
+    """Return the one node that reads ``node``; ``None`` if there are several or none."""
+    users = list(node.users)
+    return users[0] if len(users) == 1 else None
+
+
+def float_dtype(node: fx.Node) -> torch.dtype | None:
+    """Return the traced dtype of a node's result; ``None`` if it is not known."""
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, torch.Tensor) else None

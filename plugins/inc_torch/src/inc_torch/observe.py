@@ -1,0 +1,168 @@
+"""Tapping tensors: reduced by torch as they are computed, never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, fx, nn
+
+from inc_core.errors import CalibrationError
+from inc_core.quant.observers import Observer
+from inc_core.quant.spec import TensorKey
+from inc_torch.editing import shared_copy
+from inc_torch.leaves import shared_module
+from inc_torch.model import ModelFacts
+from inc_torch.naming import nodes_by_name, op_type
+from inc_torch.static import ops
+
+# of ``ops.conv`` and ``ops.conv_add`` before they differ: input, weight, bias and geometry
+_CONV_ARGUMENTS = 10
+
+__all__ = ["Tapped", "TappedLayers", "feed"]
+
+
+class _Tap(nn.Module):
+    """Tells one observer each value that it is called with.
+
+    Args:
+        observer: What is told.
+        scale: Scale and zero point, where the value is integers.
+
+    Attributes:
+        samples: In the batch that runs.
+    """
+
+    _is_impure = True  # torch.fx: not dead code, though nobody reads its result
+
+    def __init__(self, observer: Observer, scale: tuple[float, int] | None) -> None:
+        super().__init__()
+        self._observer, self._scale = observer, scale
+        self.samples = 0
+
+    def forward(self, value: Tensor) -> None:
+        if self._scale is not None:
+            value = ops.dequantize(value, *self._scale)
+        feed(self._observer, value, self.samples)
+
+
+class Tapped:
+    """A graph that feeds observers on the way.
+
+    Args:
+        graph: A graph with names.
+        observers: By tensor of the graph.
+
+    Raises:
+        CalibrationError: If the graph has no such tensor.
+    """
+
+    def __init__(self, graph: fx.GraphModule, observers: Mapping[TensorKey, Observer]) -> None:
+        copy = shared_copy(graph)
+        nodes = nodes_by_name(copy) | _absorbed(copy)
+        self._taps: list[_Tap] = []
+        for number, (key, observer) in enumerate(observers.items()):
+            node = nodes.get(key.op)
+            if node is None or key.port:
+                raise CalibrationError(
+                    f"the model has no tensor of op {key.op!r}, port {key.port!r}: observe "
+                    "tensors that 'capabilities' names"
+                )
+            _aim_channels(node, observer)
+            self._taps.append(_Tap(observer, node.meta.get("inc_scale")))
+            copy.add_submodule(f"inc_tap_{number}", self._taps[-1])
+            with copy.graph.inserting_after(node):
+                copy.graph.call_module(f"inc_tap_{number}", (node,))
+        copy.graph.eliminate_dead_code()
+        copy.recompile()
+        self._graph = copy
+
+    def run(self, tensors: Sequence[Tensor], samples: int) -> None:
+        """Run one batch of so many samples."""
+        for tap in self._taps:
+            tap.samples = samples
+        self._graph(*tensors)
+
+
+def feed(observer: Observer, value: Tensor, samples: int) -> None:
+    """Feed one observer with a tensor of one batch."""
+    value = value.detach()
+    if observer.needs_values:
+        observer.update(value.float().contiguous().numpy())
+        return
+    lo, hi = torch.aminmax(value)
+    if not observer.needs_channels or value.dim() < 2:
+        observer.update_reduced(float(lo), float(hi), samples)
+        return
+    axis = observer.channel_axis % value.dim()
+    others = [dim for dim in range(value.dim()) if dim != axis]
+    observer.update_reduced(
+        float(lo),
+        float(hi),
+        samples,
+        channel_lo=value.amin(others).numpy(),
+        channel_hi=value.amax(others).numpy(),
+        channel_sum=value.sum(others, dtype=torch.float64).numpy(),
+        channel_count=value.numel() // value.shape[axis],
+    )
+
+
+def _absorbed(copy: fx.GraphModule) -> dict[str, fx.Node]:
+    """Give convolutions that a quantized graph adds into another tensor a result of their own again."""
+    found = {}
+    for node in copy.graph.find_nodes(op="call_function", target=ops.conv_add):
+        with copy.graph.inserting_after(node):
+            alone = copy.graph.call_function(ops.conv, (*node.args[:_CONV_ARGUMENTS], None, 0))
+        found[str(node.meta["inc_absorbed"])] = alone
+    return found
+
+
+def _aim_channels(node: fx.Node, observer: Observer) -> None:
+    """Channels of what a linear layer reads are the last dimension, of images the second."""
+    if any(op_type(user) == "Linear" for user in node.users if user.op == "call_function"):
+        observer.channel_axis = -1
+
+
+class TappedLayers:
+    """A module of the user's own code that feeds observers on the way.
+
+    Args:
+        module: The user's module.
+        facts: Says the names of its inputs.
+        observers: By tensor: what a layer reads or gives.
+        layers: By tensor, the layer's path.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        facts: ModelFacts,
+        observers: Mapping[TensorKey, Observer],
+        layers: Mapping[TensorKey, str],
+    ) -> None:
+        self._samples = 0
+        self._module = shared_module(module)
+        self._names = [one.name for one in facts.signature.inputs] if facts.signature else []
+        for key, observer in observers.items():
+            layer = self._module.get_submodule(layers[key])
+            if isinstance(layer, nn.Linear):
+                observer.channel_axis = -1
+            if key.op == layers[key]:
+                layer.register_forward_hook(partial(self._tell_output, observer))
+            else:
+                layer.register_forward_pre_hook(partial(self._tell_input, observer))
+
+    def run(self, tensors: Sequence[Tensor], samples: int) -> None:
+        """Run one batch of so many samples."""
+        self._samples = samples
+        named = dict(zip(self._names, tensors, strict=False))
+        self._module(**named) if named else self._module(*tensors)
+
+    def _tell_input(self, observer: Observer, layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        feed(observer, args[0], self._samples)
+
+    def _tell_output(
+        self, observer: Observer, layer: nn.Module, args: tuple[Tensor, ...], result: Tensor
+    ) -> None:
+        feed(observer, result, self._samples)

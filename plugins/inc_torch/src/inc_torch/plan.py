@@ -1,0 +1,159 @@
+"""What is worked out once for a float model and serves every recipe of it.
+
+``GraphPlan`` is for traced models, ``LayerPlan`` for those that run their own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor, fx, nn
+
+from inc_core.errors import CalibrationError, QuantizationError, did_you_mean
+from inc_core.quant.recipe import Recipe
+from inc_core.quant.spec import OpCapability, OpConfig, TensorKey
+from inc_torch.capabilities import capabilities
+from inc_torch.leaves import INPUT, leaf_graphs, with_leaves
+from inc_torch.model import ModelFacts, TorchModel
+from inc_torch.observe import Tapped, TappedLayers
+from inc_torch.op_table import Row
+from inc_torch.quantize import WeightCache, quantized_graph
+from inc_torch.signature import InputInfo, Signature
+
+if TYPE_CHECKING:
+    from inc_core.quant.calibrator import Calibration
+    from inc_core.quant.observers import Observer
+
+__all__ = ["GraphPlan", "LayerPlan", "Plan", "Runs", "make_plan"]
+
+
+class Runs(Protocol):
+    """Something that runs one batch."""
+
+    def run(self, tensors: Sequence[Tensor], samples: int) -> None:
+        """Run tensors in the order of the signature."""
+
+
+class Plan(Protocol):
+    """What an adaptor needs of a model."""
+
+    capabilities: tuple[OpCapability, ...]
+
+    def tapped(self, observers: Mapping[TensorKey, Observer]) -> Runs:
+        """Return the model with observers on its tensors."""
+
+    def quantize(self, recipe: Recipe, calibration: Calibration) -> TorchModel:
+        """Return the model that runs a recipe."""
+
+
+def make_plan(model: TorchModel, table: Sequence[Row]) -> Plan:
+    """Return the plan of a model; it holds the model's parts, not the model."""
+    if model.facts.traced:
+        return GraphPlan(model.graph, model.facts, table)
+    return LayerPlan(model.body, model.facts, table)
+
+
+class GraphPlan:
+    """The plan of a traced model.
+
+    Args:
+        graph: Normalized, with names.
+        facts: Of the model.
+        table: The rows of the run.
+    """
+
+    def __init__(self, graph: fx.GraphModule, facts: ModelFacts, table: Sequence[Row]) -> None:
+        self._graph, self._facts, self._table = graph, facts, table
+        self._weights = WeightCache()
+
+    @cached_property
+    def capabilities(self) -> tuple[OpCapability, ...]:
+        """Every op, in execution order."""
+        return capabilities(self._graph, self._table)
+
+    @cached_property
+    def observed(self) -> frozenset[TensorKey]:
+        """Every tensor whose range some op may need."""
+        return frozenset(key for one in self.capabilities for key in one.activations)
+
+    def tapped(self, observers: Mapping[TensorKey, Observer]) -> Tapped:
+        """Return the graph with observers on its tensors."""
+        return Tapped(self._graph, observers)
+
+    def quantize(self, recipe: Recipe, calibration: Calibration) -> TorchModel:
+        """Return the model that runs a recipe."""
+        configs = _configs(recipe)
+        graph = self._graph
+        if configs or any(op.name not in self._names for op in recipe.ops):
+            graph = quantized_graph(
+                graph,
+                configs,
+                calibration,
+                self._table,
+                weights=self._weights,
+                observed=self.observed,
+                options=recipe.options,
+            )
+        return TorchModel(graph, replace(self._facts, ops=dict(recipe.ops)))
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(one.op.name for one in self.capabilities)
+
+
+class LayerPlan:
+    """The plan of a model that runs its own code: each layer is a graph of one op.
+
+    Args:
+        module: The user's module.
+        facts: Of the model.
+        table: The rows of the run.
+    """
+
+    def __init__(self, module: nn.Module, facts: ModelFacts, table: Sequence[Row]) -> None:
+        self._module, self._facts = module, facts
+        layer = ModelFacts(Signature((InputInfo("input", "float32", ()),)), traced=True)
+        self._layers = {
+            path: GraphPlan(graph, layer, table) for path, graph in leaf_graphs(module).items()
+        }
+
+    @cached_property
+    def capabilities(self) -> tuple[OpCapability, ...]:
+        """The layers, in the order in which the module holds them."""
+        found = [one for plan in self._layers.values() for one in plan.capabilities]
+        return tuple(replace(one, first=False) for one in found)
+
+    def tapped(self, observers: Mapping[TensorKey, Observer]) -> TappedLayers:
+        """Return the module with observers on what its layers read and give."""
+        layers = {name for name, _ in self._module.named_modules()}
+        keys = {key: key.op.removesuffix(INPUT) for key in observers}
+        for key, layer in keys.items():
+            if layer not in layers or key.port:
+                raise CalibrationError(
+                    f"the model has no tensor of op {key.op!r}: observe tensors that "
+                    "'capabilities' names"
+                )
+        return TappedLayers(self._module, self._facts, observers, keys)
+
+    def quantize(self, recipe: Recipe, calibration: Calibration) -> TorchModel:
+        """Return a copy of the module in which layers are replaced."""
+        for op in recipe.ops:
+            if op.name not in self._layers:
+                raise QuantizationError(
+                    f"the recipe names the op {op.name!r}, which is not there."
+                    f"{did_you_mean(op.name, self._layers)}"
+                )
+        leaves = {}
+        for op, config in recipe.ops.items():
+            if config.mode != "fp32":
+                one = Recipe({op: config}, recipe.calib_samples, recipe.options)
+                leaves[op.name] = self._layers[op.name].quantize(one, calibration)
+        facts = replace(self._facts, ops=dict(recipe.ops))
+        return TorchModel(with_leaves(self._module, leaves), facts)
+
+
+def _configs(recipe: Recipe) -> dict[str, OpConfig]:
+    return {op.name: config for op, config in recipe.ops.items() if config.mode != "fp32"}
