@@ -16,7 +16,7 @@ import numpy as np
 
 from inc_core.check_sample import as_outputs, load_sample, save_sample
 from inc_core.errors import UnsupportedModelError, VerificationError
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, IntegerWeights
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, IntegerWeights, RestoresInto
 from inc_core.machine import describe_machine
 from inc_core.manifest import (
     MANIFEST,
@@ -115,8 +115,14 @@ class TunedModel:
         write_json(directory / MANIFEST, manifest)
 
 
-def load(directory: str | Path, *, plugins: Plugins | None = None) -> TunedModel:
+def load(directory: str | Path, *, model: Any = None, plugins: Plugins | None = None) -> TunedModel:
     """Restore what ``TunedModel.save`` wrote.
+
+    Args:
+        directory: Where it was saved.
+        model: The float model, for a model whose code is not in its files; the error that is raised
+            without it says so.
+        plugins: Where the adaptor is found.
 
     Raises:
         UnsupportedModelError: If the directory is no saved model, or a file was changed or cut.
@@ -136,7 +142,7 @@ def load(directory: str | Path, *, plugins: Plugins | None = None) -> TunedModel
     adaptor = source.component("adaptor", context.framework)(context)
     sample = folder / "check.npz"
     return TunedModel(
-        model=adaptor.restore(folder),
+        model=_restored(adaptor, folder, model),
         recipe=Recipe.from_json(read_json(folder / "recipe.json")),
         adaptor=adaptor,
         qparams=load_qparams(folder / "qparams.npz"),
@@ -145,6 +151,12 @@ def load(directory: str | Path, *, plugins: Plugins | None = None) -> TunedModel
         sample=load_sample(sample)[0] if sample.exists() else None,
         plugins=plugins,
     )
+
+
+def _restored(adaptor: Adaptor, folder: Path, model: Any) -> Any:
+    if model is not None and isinstance(adaptor, RestoresInto):
+        return adaptor.restore_into(folder, model)
+    return adaptor.restore(folder)
 
 
 @dataclass(frozen=True)

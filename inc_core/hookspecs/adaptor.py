@@ -30,6 +30,7 @@ __all__ = [
     "IntegerWeights",
     "LatencyTable",
     "OpTimer",
+    "RestoresInto",
 ]
 
 
@@ -157,6 +158,18 @@ class ExampleTracing(Protocol):
 
         Raises:
             DataError: If the inputs do not fit the model.
+        """
+
+
+@runtime_checkable
+class RestoresInto(Protocol):
+    """Ability: restore a model whose code is not in its files, given the float model."""
+
+    def restore_into(self, directory: Path, source: Any) -> Any:
+        """Return what ``save`` wrote; ``source`` is what ``load`` would take, or names its maker.
+
+        Raises:
+            UnsupportedModelError: If the source is not the model that was saved.
         """
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from inc_core.errors import CalibrationError
 
-__all__ = ["Histogram", "Observer", "TensorStatistics"]
+__all__ = ["Histogram", "Observer", "TensorStatistics", "sampling_stride"]
 
 Array = np.ndarray[Any, Any]
 
@@ -161,7 +161,7 @@ class Observer:
         self._add_range(float(array.min()), float(array.max()), samples)
         if self.needs_values:
             flat = np.ascontiguousarray(array, np.float32).reshape(-1)
-            stride = _stride(flat.size, MAX_ELEMENTS_PER_SAMPLE * samples)
+            stride = sampling_stride(flat.size, MAX_ELEMENTS_PER_SAMPLE * samples)
             self._histogram = self._histogram.added(flat[::stride])
         if self.needs_channels and array.ndim > 1:
             axis = self.channel_axis % array.ndim
@@ -179,8 +179,9 @@ class Observer:
         channel_hi: Array | None = None,
         channel_sum: Array | None = None,
         channel_count: int = 0,
+        values: Array | None = None,
     ) -> None:
-        """Add one batch that the framework has reduced already; only where ``needs_values`` is false.
+        """Add one batch that the framework has reduced already.
 
         Args:
             lo: Smallest value of the batch.
@@ -190,11 +191,15 @@ class Observer:
             channel_hi: Largest value per channel.
             channel_sum: Sum per channel.
             channel_count: How many values each of ``channel_sum`` adds up.
+            values: A fair part of the batch's values, flat float32, all between ``lo`` and ``hi``; must
+                be given where ``needs_values`` is true.
 
         Raises:
             CalibrationError: If a bound is NaN or infinite.
         """
         self._add_range(lo, hi, samples)
+        if self.needs_values and values is not None:
+            self._histogram = self._histogram.added(values)
         if channel_lo is not None and channel_hi is not None and channel_sum is not None:
             self._add_channels(channel_lo, channel_hi, channel_sum, channel_count)
 
@@ -237,7 +242,7 @@ class Observer:
         self._channel_count += count
 
 
-def _stride(size: int, limit: int) -> int:
+def sampling_stride(size: int, limit: int) -> int:
     """Return the smallest step that keeps at most ``limit`` of ``size`` elements.
 
     It shares no factor with any dimension, so it visits all channels and positions alike.

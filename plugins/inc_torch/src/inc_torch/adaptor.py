@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from inc_core.errors import DataError
+from inc_core.errors import DataError, UnsupportedModelError
 from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext
 from inc_core.quant.batching import batch_length
 from inc_core.quant.recipe import Recipe
@@ -24,6 +25,8 @@ from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.op_table import op_table
 from inc_torch.plan import Plan, make_plan
+from inc_torch.quantize import BIAS_CORRECTION
+from inc_torch.rewrite import EQUALIZATION, equalizable, equalize
 from inc_torch.signature import InputInfo, Signature
 from inc_torch.source import read_source
 
@@ -114,6 +117,33 @@ class TorchAdaptor(Adaptor):
         """Return the version of torch."""
         return {"torch": str(torch.__version__)}
 
+    def restore_into(self, directory: Path, source: Any) -> TorchModel:
+        """Read what ``save`` wrote, with the float module of a model that could not be traced.
+
+        Args:
+            directory: Where it was saved.
+            source: The module, or ``"package.module:function"``, which is called for it.
+        """
+        module = read_source(_resolved(source))
+        return restore_model(directory, module.body)
+
+    def rewrites(self, model: TorchModel) -> Sequence[str]:
+        """Return the model-wide options that change anything."""
+        static = any(
+            config.mode == "static" for one in self.capabilities(model) for config in one.configs
+        )
+        if not model.facts.traced or not static:
+            return ()
+        return (*((EQUALIZATION,) if equalizable(model.graph) else ()), BIAS_CORRECTION)
+
+    def rewrite(self, model: TorchModel, options: Sequence[str]) -> TorchModel:
+        """Apply cross-layer equalization if it is named."""
+        return equalize(model) if EQUALIZATION in options else model
+
+    def channel_factors(self, model: TorchModel) -> Mapping[TensorKey, np.ndarray[Any, Any]]:
+        """Return by what equalization divided the channels of a rewritten model's tensors."""
+        return model.facts.factors
+
     def executed(self, model: TorchModel) -> Mapping[OpKey, str]:
         """Return the precision of each op; there is no silent fallback, what was asked for runs."""
         return {op: config.precision for op, config in model.facts.ops.items()}
@@ -136,3 +166,16 @@ class TorchAdaptor(Adaptor):
         if model not in self._plans:
             self._plans[model] = make_plan(model, self._table)
         return self._plans[model]
+
+
+def _resolved(source: Any) -> Any:
+    """Return what ``"package.module:function"`` gives; anything else as it is."""
+    if not isinstance(source, str) or ":" not in source:
+        return source
+    module, _, name = source.partition(":")
+    try:
+        return getattr(import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise UnsupportedModelError(
+            f"{source!r} names no function that can be imported ({error})"
+        ) from error

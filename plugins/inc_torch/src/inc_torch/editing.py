@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-__all__ = ["Editor", "read_attribute", "shared_copy"]
+from inc_torch.static.prepare import attribute
+
+__all__ = ["Editor", "float_dtype", "only_user", "shared_copy"]
 
 
 def shared_copy(graph: fx.GraphModule) -> fx.GraphModule:
@@ -18,12 +20,6 @@ def shared_copy(graph: fx.GraphModule) -> fx.GraphModule:
     for old, new in memo.items():
         new.meta = dict(old.meta)
     return fx.GraphModule(graph, copied)
-
-
-def read_attribute(module: nn.Module, target: Any) -> Any:
-    """Return what a ``get_attr`` node of this target reads."""
-    owner, _, name = str(target).rpartition(".")
-    return getattr(module.get_submodule(owner), name)
 
 
 class Editor:
@@ -39,7 +35,7 @@ class Editor:
 
     def tensor(self, node: Any) -> Tensor | None:
         """Return the constant that a node reads; ``None`` for ``None``."""
-        return None if node is None else read_attribute(self.module, node.target)
+        return None if node is None else attribute(self.module, str(node.target))
 
     def buffer(self, stem: str, value: Tensor) -> fx.Node:
         """Add a constant and return the node that reads it; insert where the graph stands."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from inc_torch.static.module import StaticModule
+from inc_torch.static import StaticModule
 from inc_torch.static import ops as static_ops
 
 __all__ = ["fast_form", "plain_form"]

@@ -1,31 +1,21 @@
-"""One form for exported graphs: nothing in place, batch normalization folded, no dead ends."""
+"""One form for exported graphs: nothing in place, batch normalization folded, layers recognized."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
+
+from inc_torch.static.prepare import attribute, prepare
 
 __all__ = ["MutatingError", "constant", "normalize", "replace_constant"]
 
 aten = torch.ops.aten
 
-_IDENTITIES = frozenset(
-    {aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default,
-     aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default}
-)  # fmt: skip
+# they only check what tracing assumed; inputs are checked against the signature
 _CHECKS = frozenset(
     {aten._assert_tensor_metadata.default, aten._assert_async.msg, aten._assert_scalar.default,
      aten.sym_constrain_range_for_size.default, aten.sym_constrain_range.default}
 )  # fmt: skip
-# their results share memory with an input: writing to them writes to it
-_VIEWS = frozenset(
-    {aten.view.default, aten.slice.Tensor, aten.select.int, aten.transpose.int, aten.permute.default,
-     aten.unsqueeze.default, aten.squeeze.dim, aten.expand.default, aten.reshape.default,
-     aten.flatten.using_ints, aten.t.default, aten.chunk.default, aten.split.Tensor}
-)  # fmt: skip
-_CONVS = frozenset({aten.conv1d.default, aten.conv2d.default, aten.conv3d.default})
 
 
 class MutatingError(Exception):
@@ -33,80 +23,40 @@ class MutatingError(Exception):
 
 
 def normalize(graph: fx.GraphModule) -> fx.GraphModule:
-    """Rewrite a freshly exported graph, in place; return it.
+    """Return an exported graph in the form that everything else reads.
 
     Raises:
         MutatingError: If it writes to views, to inputs or to its state.
     """
-    _make_functional(graph)
+    graph = prepare(graph)
     for node in list(graph.graph.nodes):
-        if node.target in _IDENTITIES:
-            node.replace_all_uses_with(node.args[0])
+        if node.target in _CHECKS:
             graph.graph.erase_node(node)
-        elif node.target in _CHECKS:
-            graph.graph.erase_node(node)
-    graph.graph.eliminate_dead_code()
+    for node in graph.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is not None and schema.is_mutable:
+            raise MutatingError(f"{node.target} writes to {node.args[0]}")
     for node in list(graph.graph.nodes):
-        if node.target == aten.batch_norm.default:
-            _fold_batch_norm(graph, node)
+        _recognize_linear(graph, node)
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
     _drop_unused_state(graph)
+    _mark_constants(graph)
     graph.graph.lint()
     graph.recompile()
     return graph
 
 
-def _make_functional(graph: fx.GraphModule) -> None:
-    for node in list(graph.graph.nodes):
-        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
-            continue
-        if not node.target._schema.is_mutable:
-            continue
-        written = node.args[0] if node.args else None
-        functional = _functional(node.target)
-        safe = isinstance(written, fx.Node) and written.op == "call_function"
-        if functional is None or not safe or _shares_memory(written):
-            raise MutatingError(f"{node.target} writes to {written}")
-        with graph.graph.inserting_before(node):
-            new = graph.graph.call_function(functional, node.args, node.kwargs)
-        new.meta = dict(node.meta)
-        # who reads the written tensor later reads the new value
-        written.replace_all_uses_with(new, delete_user_cb=_after(graph, node))
-        node.replace_all_uses_with(new)
-        graph.graph.erase_node(node)
-
-
-def _functional(target: torch._ops.OpOverload) -> torch._ops.OpOverload | None:
-    name = target._schema.name.split("::")[1]
-    packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
-    if packet is None or target._overloadname not in packet.overloads():
-        return None
-    return getattr(packet, target._overloadname)
-
-
-def _shares_memory(node: fx.Node) -> bool:
-    readers = any(user.target in _VIEWS for user in node.users)
-    return node.target in _VIEWS or readers or node.target is getattr
-
-
-def _after(graph: fx.GraphModule, node: fx.Node):  # type: ignore[no-untyped-def]
-    order = {one: index for index, one in enumerate(graph.graph.nodes)}
-    return lambda user: order.get(user, -1) > order[node]
-
-
-def constant(graph: fx.GraphModule, node: object) -> torch.Tensor | None:
+def constant(graph: fx.GraphModule, node: object) -> Tensor | None:
     """Return the tensor that a node reads from the module's state; ``None`` if it is computed."""
     if not isinstance(node, fx.Node) or node.op != "get_attr":
         return None
-    value: object = graph
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
-    return value if isinstance(value, torch.Tensor) else None
+    value = attribute(graph, str(node.target))
+    return value if isinstance(value, Tensor) else None
 
 
 def replace_constant(
-    graph: fx.GraphModule, node: fx.Node, position: int, name: str, value: torch.Tensor
+    graph: fx.GraphModule, node: fx.Node, position: int, name: str, value: Tensor
 ) -> None:
     """Make argument ``position`` of ``node`` read a new buffer, called after ``name``."""
     target = name.replace(".", "_")
@@ -115,40 +65,47 @@ def replace_constant(
     graph.register_buffer(target, value)
     with graph.graph.inserting_before(node):
         read = graph.graph.get_attr(target)
+    read.meta["val"] = value
     args = [*node.args, *[None] * (position + 1 - len(node.args))]
     args[position] = read
     node.args = tuple(args)
 
 
-def _fold_batch_norm(graph: fx.GraphModule, node: fx.Node) -> None:
-    """Fold a normalization with fixed statistics into the convolution that alone feeds it."""
-    conv, *rest = node.args
-    training, epsilon = bool(node.args[5]), float(node.args[7])
-    is_conv = isinstance(conv, fx.Node) and conv.target in _CONVS and len(conv.users) == 1
-    weight = constant(graph, conv.args[1]) if is_conv else None
-    gamma, beta, mean, variance = (constant(graph, one) for one in rest[:4])
-    if weight is None or training or mean is None or variance is None:
+def _recognize_linear(graph: fx.GraphModule, node: fx.Node) -> None:
+    """Write a product with a constant matrix as the linear layer that it is."""
+    if node.target is aten.addmm.default and not node.kwargs:
+        bias, x, matrix = node.args
+    elif node.target in (aten.matmul.default, aten.mm.default):
+        (x, matrix), bias = node.args, None
+    else:
         return
-    bias = constant(graph, conv.args[2]) if len(conv.args) > 2 else None
-    new_weight, new_bias = nn.utils.fusion.fuse_conv_bn_weights(
-        weight, bias, mean, variance, epsilon, gamma, beta
+    weight = constant(graph, matrix)
+    added = None if bias is None else constant(graph, bias)
+    if (
+        weight is None
+        or weight.dim() != 2
+        or (bias is not None and (added is None or added.dim() != 1))
+    ):
+        return
+    node.target = aten.linear.default
+    node.args = (x, matrix, bias)
+    replace_constant(
+        graph, node, 1, f"{matrix.target}_transposed", weight.detach().t().contiguous()
     )
-    name = str(conv.args[1].target)
-    replace_constant(graph, conv, 1, name, new_weight.detach())
-    replace_constant(graph, conv, 2, name.replace("weight", "bias"), new_bias.detach())
-    node.replace_all_uses_with(conv)
-    graph.graph.erase_node(node)
+
+
+def _mark_constants(graph: fx.GraphModule) -> None:
+    """Note the shapes of constants where tracing did not: those that were made since."""
+    for node in graph.graph.nodes:
+        value = constant(graph, node)
+        if value is not None:
+            node.meta["val"] = value
 
 
 def _drop_unused_state(graph: fx.GraphModule) -> None:
     used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
     for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
         if name not in used:
-            _delete(graph, name.split("."))
-
-
-def _delete(module: nn.Module, path: Iterable[str]) -> None:
-    *parents, last = path
-    for part in parents:
-        module = getattr(module, part)
-    delattr(module, last)
+            owner, _, last = name.rpartition(".")
+            module: nn.Module = graph.get_submodule(owner)
+            delattr(module, last)

@@ -21,9 +21,9 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor, fx
 
 from inc_core.errors import UnsupportedModelError
-from inc_torch.editing import read_attribute
 from inc_torch.naming import op_name
 from inc_torch.static import ops as static_ops
+from inc_torch.static.prepare import attribute
 
 __all__ = [
     "GRAPH_FILE",
@@ -71,7 +71,7 @@ def describe(graph: fx.GraphModule) -> list[dict[str, Any]]:
 def tensors_of_graph(graph: fx.GraphModule) -> dict[str, Tensor]:
     """Return every tensor that the graph reads, by the name under which it reads it."""
     targets = dict.fromkeys(str(n.target) for n in graph.graph.nodes if n.op == "get_attr")
-    return {target: read_attribute(graph, target) for target in targets}
+    return {target: attribute(graph, target) for target in targets}
 
 
 def graph_of(rows: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> fx.GraphModule:
