@@ -102,7 +102,8 @@ class Adaptor(abc.ABC):
         """Run ``batches`` of inputs and feed each observer with its tensor, batch by batch.
 
         No more memory than a few batches may be held. Call ``observer.update(array)`` with the
-        whole tensor, or ``observer.update_reduced(...)`` where ``observer.needs_values`` is false.
+        whole tensor, or ``observer.update_reduced(...)``, with part of the values where
+        ``observer.needs_values``.
         Float and quantized models are accepted.
         """
 

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inc_core.errors import CalibrationError
-from inc_core.quant.observers import BINS, MAX_ELEMENTS_PER_SAMPLE, Histogram, Observer, _stride
+from inc_core.quant.observers import (
+    BINS,
+    MAX_ELEMENTS_PER_SAMPLE,
+    Histogram,
+    Observer,
+    sampling_stride,
+)
 
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 
@@ -112,6 +118,16 @@ def test_reduced_updates_give_what_whole_tensors_give(rng):
     np.testing.assert_allclose(found.channel_mean, expected.channel_mean, rtol=1e-6)
 
 
+def test_reduced_updates_with_values_give_the_same_histogram(rng):
+    batch = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    reduced = Observer(needs_values=True)
+    reduced.update_reduced(float(batch.min()), float(batch.max()), 2, values=batch.reshape(-1))
+    expected = observed(batch, needs_values=True).histogram
+    found = reduced.statistics().histogram
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    assert found.limit == expected.limit
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 def test_nan_and_infinity_are_refused_with_the_tensors_name(value):
     array = np.zeros((2, 3), np.float32)
@@ -147,7 +163,7 @@ def test_large_tensors_are_thinned_in_the_histogram_but_not_in_the_range(rng):
 @pytest.mark.parametrize("shape", [(128, 768), (64, 112, 112), (3, 224, 224)], ids=str)
 def test_thinning_visits_every_channel_alike(shape):
     size = int(np.prod(shape))
-    step = _stride(size, MAX_ELEMENTS_PER_SAMPLE)
+    step = sampling_stride(size, MAX_ELEMENTS_PER_SAMPLE)
     visited = np.arange(size)[::step]
     assert MAX_ELEMENTS_PER_SAMPLE * 0.5 < visited.size <= MAX_ELEMENTS_PER_SAMPLE
     last = np.bincount(visited % shape[-1], minlength=shape[-1])

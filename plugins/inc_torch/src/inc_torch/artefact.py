@@ -14,7 +14,6 @@ from inc_torch.leaves import shared_module
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.serialize import describe, graph_of, read_files, tensors_of_graph, write_files
 from inc_torch.signature import Signature
-from inc_torch.typed_shapes import remember_shapes
 
 __all__ = ["parts_of", "restore_model", "save_model"]
 
@@ -46,9 +45,7 @@ def restore_model(directory: Path, module: nn.Module | None = None) -> TorchMode
     try:
         facts = _facts(content)
         if facts.traced:
-            graph = graph_of(content["nodes"], tensors)
-            is_float = not any(config.is_quantized for config in facts.ops.values())
-            return TorchModel(remember_shapes(graph, facts.signature) if is_float else graph, facts)
+            return TorchModel(graph_of(content["nodes"], tensors), facts)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, UnsupportedModelError):
             raise

@@ -130,7 +130,9 @@ def _absorbed(copy: fx.GraphModule) -> dict[str, fx.Node]:
     for node in copy.graph.find_nodes(op="call_function", target=ops.conv_add):
         with copy.graph.inserting_after(node):
             alone = copy.graph.call_function(ops.conv, (*node.args[:_CONV_ARGUMENTS], None, 0))
-        found[str(node.meta["inc_absorbed"])] = alone
+        name, shift = node.meta["inc_absorbed"]
+        with copy.graph.inserting_after(alone):
+            found[name] = copy.graph.call_function(torch.ops.aten.sub.Tensor, (alone, shift))
     return found
 
 

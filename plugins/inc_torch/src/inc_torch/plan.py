@@ -21,6 +21,7 @@ from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.observe import Tapped, TappedLayers
 from inc_torch.op_table import Row
 from inc_torch.quantize import WeightCache, quantized_graph
+from inc_torch.shapes import with_shapes
 from inc_torch.signature import InputInfo, Signature
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class GraphPlan:
     """
 
     def __init__(self, graph: fx.GraphModule, facts: ModelFacts, table: Sequence[Row]) -> None:
-        self._graph, self._facts, self._table = graph, facts, table
+        self._graph = with_shapes(graph, facts.signature)
+        self._facts, self._table = facts, table
         self._weights = WeightCache()
 
     @cached_property

@@ -140,8 +140,18 @@ class _Lowering:
         for node in self.module.graph.nodes:
             if node.op != "get_attr" and node not in self.absorbed:
                 self.values[node] = self._emit(node)
+                self._label(node, self.values[node])
         self.graph.eliminate_dead_code()
         return fx.GraphModule(self.weights.tensors | self._modules(), self.graph, "LoweredModule")
+
+    def _label(self, node: fx.Node, value: _Value) -> None:
+        """Note in the new nodes which tensor they hold, and its scale if in u8: for observers."""
+        for new in (value.real, value.integers):
+            if isinstance(new, fx.Node):
+                new.meta.setdefault("inc_name", node.meta.get("inc_name", node.name))
+        if isinstance(value.integers, fx.Node):
+            scale = self._scale(node)
+            value.integers.meta["inc_scale"] = [scale.scale, scale.zero_point]
 
     def is_wanted(self, node: fx.Node) -> bool:
         """Whether all users of a tensor take integers, and its quantization is known."""
@@ -219,9 +229,13 @@ class _Lowering:
             return self._call(ops.conv, *convolution, *ending, size=size)
         assert out is not None and fusion.other is not None  # or it would not have been fused
         addend = (self._operand(node, fusion.other), other.scale, zeros.other)
-        return self._call(
+        summed = self._call(
             ops.conv_add, *convolution, *addend, out.scale, zeros.out, fusion.relu, size=size
         )
+        # the convolution's own result, which observers may ask for, and what the bias has more than it
+        name = node.meta.get("inc_name", node.name)
+        summed.meta["inc_absorbed"] = [name, zeros.plus]
+        return summed
 
     def _pad(
         self, x: fx.Node, size: list[int] | None, geometry: Geometry, zero_point: int

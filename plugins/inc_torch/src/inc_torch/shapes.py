@@ -1,0 +1,32 @@
+"""Shapes of a restored graph's tensors: what tracing knew, worked out again."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from inc_torch.signature import Signature
+
+__all__ = ["with_shapes"]
+
+# for a size that may be any: a number that no layer is likely to have, so that it equals itself alone
+_ANY = 37
+
+
+def with_shapes(graph: fx.GraphModule, signature: Signature | None) -> fx.GraphModule:
+    """Return a graph whose nodes know their shapes: itself if they do, else after a dry run."""
+    known = all("val" in node.meta for node in graph.graph.nodes if node.op == "call_function")
+    if known or signature is None or any(not one.shape for one in signature.inputs):
+        return graph
+    # seconds to import, and restored models that only run need none of it
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        inputs = [
+            torch.empty([_ANY if n is None else n for n in one.shape], dtype=one.torch_dtype)
+            for one in signature.inputs
+        ]
+    FakeTensorProp(graph, mode).propagate_dont_convert_inputs(*inputs)
+    return graph
