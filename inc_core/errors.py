@@ -125,6 +125,20 @@ class GoalNotMetError(IncError):
         self.result = result
 
 
+class EngineLostError(IncError):
+    """The machines that ran trials are out of reach; what finished is in the journal.
+
+    Attributes:
+        paused: Whether the search ends with its best so far, to be taken up later.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, paused: bool = False) -> None:
+        super().__init__(message)
+        self.paused = paused
+
+
 class VerificationError(IncError):
     """A saved model does not reproduce what was stored with it."""
 

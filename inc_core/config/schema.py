@@ -16,6 +16,7 @@ from inc_core.config.rules import Rules
 from inc_core.config.rules import dataloader as _dataloader
 from inc_core.config.rules import key as _key
 from inc_core.config.rules import section as _section
+from inc_core.config.runner_rules import runner_rules
 from inc_core.config.schema_training import distillation, pruning, train
 
 __all__ = ["RECIPES", "Rules", "rules_at", "schema"]
@@ -196,7 +197,7 @@ def _tuning() -> Rules:
             coerce.boolean,
         ),
         random_seed=_key("whole number >= 0", "seed of the search", coerce.integer, min=0),
-        runner=_runner(),
+        runner=runner_rules(),
         workspace=_section(
             "Where runs are kept.",
             path=_key("path", "folder of the runs", coerce.text),
@@ -215,38 +216,6 @@ def _tuning() -> Rules:
             enabled=_key("true or false", "use it", coerce.boolean),
             size_mb=_key("MB > 0", "its size at most", coerce.number, min=1.0),
             directory=_key("path", "its folder; the user's cache folder if unset", coerce.text),
-        ),
-    )
-
-
-def _runner() -> Rules:
-    return _section(
-        "Where trials run.",
-        name=_key(
-            "",
-            "inline: in this process; process: in children that may crash, hang or run out of memory",
-            coerce.text,
-            allowed=["inline", "process"],
-        ),
-        workers=_key(
-            "whole number > 0",
-            "trials side by side, if the strategy proposes several; inline runs them in turn",
-            coerce.integer,
-            min=1,
-        ),
-        trial_timeout=_key(
-            "seconds > 0",
-            "limit of one trial; else 60 s, or 5 times the float model's evaluation if that is more",
-            coerce.number,
-            min=0.001,
-            example="600",
-        ),
-        memory_limit_mb=_key(
-            "number > 0",
-            "limit of one trial's process, on Linux; else its share of the free memory",
-            coerce.number,
-            min=1,
-            example="4000",
         ),
     )
 

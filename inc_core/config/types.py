@@ -248,13 +248,19 @@ class RunnerConfig:
     """Where trials run.
 
     ``trial_timeout`` in seconds and ``memory_limit_mb`` in 10^6 bytes are limits of each trial;
-    ``None`` derives them from the float model's evaluation and from the free memory.
+    ``None`` derives them from the float model's evaluation and from the free memory. ``address`` or
+    ``scheduler_file`` says where Dask's scheduler is; after ``reconnect_timeout`` seconds without
+    it, or without any worker, ``on_engine_loss`` decides.
     """
 
-    name: Literal["inline", "process"] = "inline"
+    name: Literal["inline", "process", "dask"] = "inline"
     workers: int = 1
     trial_timeout: float | None = None
     memory_limit_mb: float | None = None
+    address: str | None = None
+    scheduler_file: str | None = None
+    reconnect_timeout: float = 300.0
+    on_engine_loss: Literal["local", "pause", "fail"] = "local"
 
 
 @dataclass(frozen=True)

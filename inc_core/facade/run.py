@@ -28,7 +28,14 @@ from inc_core.tuning.latency import measure_latency
 from inc_core.tuning.loop import tune
 from inc_core.tuning.recall import RecallingRunner
 from inc_core.tuning.results import Results
-from inc_core.tuning.runner import InlineRunner, ProcessRunner, Runner, refuse_in_trial
+from inc_core.tuning.runner import (
+    Address,
+    DaskRunner,
+    InlineRunner,
+    ProcessRunner,
+    Runner,
+    refuse_in_trial,
+)
 from inc_core.tuning.speed import LatencyComparison
 from inc_core.tuning.trial import Trial, TuningResult
 from inc_core.tuning.workspace import open_run, record_facts
@@ -234,4 +241,13 @@ def _recalling(runner: Runner, results: Results | None) -> Runner:
 def _runner(config: RunnerConfig) -> Runner:
     if config.name == "inline":
         return InlineRunner(config.trial_timeout)
-    return ProcessRunner(config.workers, config.trial_timeout, config.memory_limit_mb)
+    if config.name == "process":
+        return ProcessRunner(config.workers, config.trial_timeout, config.memory_limit_mb)
+    return DaskRunner(
+        Address(config.address, config.scheduler_file),
+        config.workers,
+        config.trial_timeout,
+        config.memory_limit_mb,
+        reconnect_seconds=config.reconnect_timeout,
+        on_loss=config.on_engine_loss,
+    )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from inc_core.errors import EvaluationError, IncError, StrategyError
+from inc_core.errors import EngineLostError, EvaluationError, IncError, StrategyError
 from inc_core.hookspecs.objective import Objective
 from inc_core.hookspecs.strategy import Forecast, Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
@@ -134,6 +134,10 @@ class _Search:
         except KeyboardInterrupt:
             # at once: the running trial is lost, what is finished counts
             stop = INTERRUPTED
+        except EngineLostError as error:
+            if not error.paused:
+                raise
+            stop = Stop("interrupted", str(error))
         result = self._result(stop)
         for line in stop_lines(result, self.criterion):
             job.say(line)

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -106,6 +107,7 @@ class Board:
         self._asks = asks
         self._make_work = make_work
         self._attempts = attempts
+        self._exhausted = False  # there is no further ask
         self._order: deque[_Task] = deque()
         self._waiting: deque[_Unit] = deque()
         self._running: dict[Place, _Run] = {}
@@ -115,8 +117,8 @@ class Board:
     def outcomes(self) -> Iterator[Outcome]:
         """Yield every outcome in the order of asks."""
         self._dispatch()
-        while self._order:
-            outcome = self._order[0].outcome
+        while self._order or not self._exhausted:
+            outcome = self._order[0].outcome if self._order else None
             if outcome is not None:
                 self._order.popleft()
                 yield outcome
@@ -125,16 +127,17 @@ class Board:
                     self._note(event)
             self._dispatch()
 
-    def remaining(self) -> list[Ask]:
-        """Return the asks that were taken and have no outcome yet, in order."""
-        return [task.ask for task in self._order if task.outcome is None]
+    def left(self) -> Iterator[Ask]:
+        """Return the asks that have no outcome yet, then those that were not taken."""
+        return chain([task.ask for task in self._order if task.outcome is None], self._asks)
 
-    def finished(self) -> list[Outcome]:
-        """Return the outcomes that were not yielded, up to the first that is missing."""
-        found = []
-        while self._order and self._order[0].outcome is not None:
-            found.append(self._order.popleft().outcome)
-        return [outcome for outcome in found if outcome is not None]
+    def outcomes_with(self, rest: Board) -> Iterator[Outcome]:
+        """Yield every outcome in the order of asks; ``rest`` has what is ``left``."""
+        others = rest.outcomes()
+        while self._order:
+            outcome = self._order.popleft().outcome or next(others)
+            yield outcome
+        yield from others
 
     def stop(self) -> None:
         """End everything that runs."""
@@ -154,9 +157,10 @@ class Board:
             if place is not None:
                 self._waiting.remove(unit)
                 self._send(unit, place, closed)
-        while not self._waiting and self._free(closed):
+        while not self._exhausted and not self._waiting and self._free(closed):
             ask = next(self._asks, None)
             if ask is None:
+                self._exhausted = True
                 break
             self._begin(ask)
             for unit in list(self._waiting):

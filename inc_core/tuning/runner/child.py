@@ -20,6 +20,7 @@ from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner.contract import Terms
 from inc_core.tuning.runner.payload import START, read_job
 from inc_core.tuning.runner.pieces import in_pieces
+from inc_core.tuning.runner.preflight import RefusedError
 from inc_core.tuning.trial_run import run_trial
 
 __all__ = ["main"]
@@ -33,7 +34,11 @@ def main(folder: str) -> None:
     _die_with(json.loads(Path(folder, START).read_text(encoding="utf-8"))["parent"])
     replies = _take_stdout()
     requests = _listen()
-    job, terms = read_job(Path(folder))
+    try:
+        job, terms = read_job(Path(folder))
+    except RefusedError as error:
+        _send(replies, {"event": "refused", "problems": error.problems})
+        return
     _send(replies, {"event": "ready", "thread": threading.get_ident()})
     while True:
         request = requests.get()

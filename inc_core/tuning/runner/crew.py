@@ -14,6 +14,7 @@ from typing import Any
 from inc_core.errors import EvaluationError
 from inc_core.tuning.runner.engine import Done, Event, Failed, Place, Ticket, Unstarted
 from inc_core.tuning.runner.limits import Limits
+from inc_core.tuning.runner.preflight import RefusedError
 from inc_core.tuning.runner.worker import START_SECONDS, Answers, Worker
 
 __all__ = ["Crew"]
@@ -55,6 +56,33 @@ class Crew:
     def is_here(self, place: Place) -> bool:
         """All are."""
         return True
+
+    def warm(self, place: Place) -> int:
+        """Start the child of a slot and wait until it has loaded the job; return its memory in bytes.
+
+        Raises:
+            EvaluationError: If it cannot start.
+            RefusedError: If it finds that this machine would not give the same accuracies.
+        """
+        worker = self._hire(place)
+        while not worker.ready:
+            for other, reply in self._received():
+                if other is worker and reply is None:
+                    worker.wait_for_end()
+                    raise _no_start(_ending(self._dismiss(place)), worker.tail())
+                if other is worker and reply is not None:
+                    self._greet(worker, reply)
+            if worker.late():
+                self._dismiss(place)
+                raise _no_start(f"not ready after {START_SECONDS:g} s", worker.tail())
+        return worker.resident()
+
+    def _greet(self, worker: Worker, reply: Mapping[str, Any]) -> None:
+        """Note the first answer of a child."""
+        if reply["event"] == "refused":
+            raise RefusedError(reply["problems"])
+        self._proven = True
+        worker.note_ready(reply["thread"])
 
     def send(self, place: Place, ticket: Ticket) -> None:
         """Give a ticket to the child of a slot; it is started if there is none."""
@@ -113,9 +141,8 @@ class Crew:
                 yield self._died(place)
             elif reply is None:
                 self._dismiss(place)
-            elif reply["event"] == "ready":
-                self._proven = True
-                worker.note_ready(reply["thread"])
+            elif reply["event"] in ("ready", "refused"):
+                self._greet(worker, reply)
             elif reply["event"] == "started":
                 worker.note_begun()
             else:
@@ -178,14 +205,18 @@ class Crew:
             return Unstarted(place, ticket)
         tail = worker.tail()
         if not worker.ready and not self._proven:
-            raise EvaluationError(
-                f"a process for trials could not start ({_ending(code)}). Its last words:\n{tail}\n"
-                "What it cannot import or load must be importable by a fresh interpreter; or set "
-                "tuning.runner.name: inline."
-            )
+            raise _no_start(_ending(code), tail)
         where = _place(tail, "Current thread")
         error = f"{_ending(code)}: the process of the trial died{where}"
         return Failed(place, ticket, "crashed", error)
+
+
+def _no_start(how: str, last_words: str) -> EvaluationError:
+    return EvaluationError(
+        f"a process for trials could not start ({how}). Its last words:\n{last_words}\n"
+        "What it cannot import or load must be importable by a fresh interpreter; or set "
+        "tuning.runner.name: inline."
+    )
 
 
 def _ending(code: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from inc_core.quant.recipe import Recipe
 from inc_core.tuning.runner.contract import Ask
 
 __all__ = ["Done", "Engine", "Event", "Failed", "Gone", "Place", "Span", "Ticket", "Unstarted"]
@@ -45,10 +46,24 @@ class Ticket:
     pieces: int = 1
     alone: bool = False
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Ticket:
+        """Inverse of ``to_json``."""
+        ask = Ask(fields["number"], Recipe.from_json(fields["recipe"]), fields["gated"])
+        span = None if fields["span"] is None else (fields["span"][0], fields["span"][1])
+        return cls(fields["attempt"], ask, span, fields["pieces"], fields["alone"])
+
     def to_json(self) -> dict[str, Any]:
         """Return what a trial's process is told."""
-        recipe = self.ask.recipe.to_json()
-        return {**self.ask._asdict(), "recipe": recipe, "span": self.span, "pieces": self.pieces}
+        return {
+            "attempt": self.attempt,
+            "number": self.ask.number,
+            "recipe": self.ask.recipe.to_json(),
+            "gated": self.ask.gated,
+            "span": self.span,
+            "pieces": self.pieces,
+            "alone": self.alone,
+        }
 
 
 class Done(NamedTuple):

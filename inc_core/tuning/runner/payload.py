@@ -14,11 +14,12 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NamedTuple
 
-from inc_core.errors import ConfigError
+from inc_core.errors import ConfigError, MissingFrameworkError
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
@@ -26,12 +27,22 @@ from inc_core.quant.space import TuningSpace
 from inc_core.tuning.evaluate import Evaluator
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner.contract import Terms
+from inc_core.tuning.runner.portable import dump_portable
+from inc_core.tuning.runner.preflight import RefusedError, mismatches, output_problem
 
-__all__ = ["START", "read_job", "write_calibration", "write_job", "write_start"]
+__all__ = [
+    "START",
+    "read_job",
+    "write_calibration",
+    "write_job",
+    "write_start",
+    "write_start_elsewhere",
+]
 
 START = "start.json"
 _JOB = "job.pickle"
 _MODEL = "model"
+_REFERENCE = "reference.pickle"
 
 
 @dataclass(frozen=True)
@@ -44,13 +55,20 @@ class _Content:
     terms: Terms
 
 
-def write_job(folder: Path, job: TuningJob, terms: Terms) -> None:
+def write_job(
+    folder: Path, job: TuningJob, terms: Terms, *, portable: bool = False
+) -> frozenset[str]:
     """Write everything that a child needs to run trials of a job.
 
     Args:
         folder: Empty, and readable for this user only.
         job: What is searched.
         terms: What trials are held against.
+        portable: For machines that cannot import the user's own modules: their code travels, and a
+            reference sample with the float model's outputs.
+
+    Returns:
+        Names of the classes and functions whose code travels.
 
     Raises:
         ConfigError: If the evaluation cannot be sent to another process.
@@ -59,8 +77,27 @@ def write_job(folder: Path, job: TuningJob, terms: Terms) -> None:
     job.adaptor.save(job.model, folder / _MODEL)
     content = _Content(job.space, job.evaluator, job.calibrate is not None, terms)
     with (folder / _JOB).open("wb") as file:
-        _dump((type(job.adaptor), job.adaptor.context), file, job)
-        _dump(content, file, job)
+        sent = _dump((type(job.adaptor), job.adaptor.context), file, job, portable)
+        sent |= _dump(content, file, job, portable)
+    if portable and job.sample is not None:
+        outputs = job.adaptor.predict(job.model, job.sample)
+        with (folder / _REFERENCE).open("wb") as file:
+            _dump((job.sample, outputs), file, job, portable)
+    return frozenset(sent)
+
+
+def write_start_elsewhere(folder: Path, threads: int, expects: Mapping[str, Any]) -> None:
+    """Write how a child begins with a portable job on another machine than it was written on.
+
+    Args:
+        folder: Where the job's files lie.
+        threads: Of one inference in the child.
+        expects: What ``preflight.expectations`` says of the machine of the search.
+    """
+    start = {
+        "path": sys.path, "parent": os.getpid(), "main": {}, "threads": threads, "expects": expects,
+    }  # fmt: skip
+    (folder / START).write_text(json.dumps(start), encoding="utf-8")
 
 
 def write_start(folder: Path, threads: int) -> None:
@@ -120,32 +157,41 @@ def _calibration_name(options: tuple[str, ...], samples: int) -> str:
     return f"calibration-{digest}-{samples}.pickle"
 
 
-def _dump(value: Any, file: IO[bytes], job: TuningJob | None) -> None:
+def _dump(value: Any, file: IO[bytes], job: TuningJob | None, portable: bool = False) -> set[str]:
+    """Pickle, and return what travels as code."""
     try:
+        if portable:
+            return dump_portable(value, file, partial(_reference_to, job))
         _Pickler(file, job).dump(value)
+    except MissingFrameworkError:
+        raise
     except Exception as error:  # foreign objects refuse to be pickled in any way
         raise ConfigError(
-            f"tuning.runner: process cannot send the evaluation to another process: {error}. Define "
-            "metric, dataset, transforms and eval_func at the top level of a module, or set "
+            f"tuning.runner cannot send the evaluation to another process: {error}. Define metric, "
+            "dataset, transforms and eval_func at the top level of a module, or set "
             "tuning.runner.name: inline."
         ) from error
+    return set()
+
+
+def _reference_to(job: TuningJob | None, value: Any) -> tuple[str, str] | None:
+    """Return how adaptor, float model and modules are named: the child has its own."""
+    if isinstance(value, ModuleType):
+        return "module", value.__name__
+    if job is not None and value is job.adaptor:
+        return "adaptor", ""
+    if job is not None and value is job.model:
+        return "model", ""
+    return None
 
 
 class _Pickler(pickle.Pickler):
-    """Refers to adaptor, float model and modules by name: the child has its own."""
-
     def __init__(self, file: IO[bytes], job: TuningJob | None) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._job = job
 
     def persistent_id(self, value: Any) -> tuple[str, str] | None:
-        if isinstance(value, ModuleType):
-            return "module", value.__name__
-        if self._job is not None and value is self._job.adaptor:
-            return "adaptor", ""
-        if self._job is not None and value is self._job.model:
-            return "model", ""
-        return None
+        return _reference_to(self._job, value)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -162,7 +208,11 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_job(folder: Path) -> tuple[TuningJob, Terms]:
-    """Return the job that ``write_job`` wrote, with adaptor, model and evaluator of this process."""
+    """Return the job that ``write_job`` wrote, with adaptor, model and evaluator of this process.
+
+    Raises:
+        RefusedError: If this machine would not give the same accuracies as that of the search.
+    """
     start = json.loads((folder / START).read_text(encoding="utf-8"))
     if start["main"]:
         from multiprocessing import spawn  # its own way: the script runs, but not as __main__
@@ -171,7 +221,11 @@ def read_job(folder: Path) -> tuple[TuningJob, Terms]:
     with (folder / _JOB).open("rb") as file:
         adaptor_class, context = _Unpickler(file, {}).load()
         adaptor: Adaptor = adaptor_class(replace(context, threads=start["threads"]))
+        if "expects" in start:
+            _refuse(mismatches(start["expects"], adaptor))
         model = adaptor.restore(folder / _MODEL)
+        if "expects" in start and (folder / _REFERENCE).exists():
+            _refuse(_reproduces(folder / _REFERENCE, adaptor, model))
         content: _Content = _Unpickler(file, {"adaptor": adaptor, "model": model}).load()
     job = TuningJob(
         adaptor=adaptor,
@@ -182,6 +236,18 @@ def read_job(folder: Path) -> tuple[TuningJob, Terms]:
         evaluator=content.evaluator,
     )
     return job, content.terms
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise RefusedError(problems)
+
+
+def _reproduces(path: Path, adaptor: Adaptor, model: Any) -> list[str]:
+    with path.open("rb") as file:
+        inputs, outputs = _Unpickler(file, {"adaptor": adaptor, "model": model}).load()
+    problem = output_problem(outputs, adaptor.predict(model, inputs))
+    return [problem] if problem else []
 
 
 class _NoStrategy:
