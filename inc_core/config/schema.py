@@ -29,6 +29,8 @@ RECIPES: Mapping[str, str] = {
     "bias_correction": "repair the mean error of each channel in its bias; "
     "`true` always, `false` never, absent: tried if the goal is missed without it",
     "cross_layer_equalization": "even out channel ranges between layers; values as above",
+    "native_kernels": "`true` runs what they serve by inc's own kernels, where the default would be a model "
+    "that any runtime of the framework can run",
     "fast_bias_correction": "old name of `bias_correction`",
 }
 

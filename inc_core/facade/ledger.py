@@ -46,9 +46,13 @@ def _of_strategy(space: TuningSpace, trial: Trial) -> Iterator[Decision]:
 def _of_runtime(recipe: Recipe, executed: Mapping[OpKey, str]) -> Iterator[Decision]:
     for op, found in executed.items():
         config = recipe.ops.get(op)
-        if config is not None and config.precision != found:
-            reason = f"asked for {config.precision}, the runtime runs it in {found}"
-            yield Decision(op, config, reason, "runtime")
+        precision, _, kernel = found.partition(" by ")
+        if config is None or (config.precision == precision and not kernel):
+            continue
+        reason = f"asked for {config.precision}, the runtime runs it in {found}"
+        if config.precision == precision:
+            reason = f"run in {found}"
+        yield Decision(op, config, reason, "runtime")
 
 
 def float_reasons(recipe: Recipe, ledger: tuple[Decision, ...]) -> dict[str, str]:

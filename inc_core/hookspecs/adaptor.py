@@ -209,7 +209,10 @@ class Executed(Protocol):
     """Ability: say which precision the runtime really used, for the ledger."""
 
     def executed(self, model: Any) -> Mapping[OpKey, str]:
-        """Return for each op of ``capabilities`` a precision (``"int8"``, ``"fp32"``, ...)."""
+        """Return for each op of ``capabilities`` a precision (``"int8"``, ``"fp32"``, ...).
+
+        Where more than one kernel could have run it, `` by `` and the kernel's name follow.
+        """
 
 
 @runtime_checkable

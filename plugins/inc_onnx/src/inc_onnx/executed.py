@@ -11,6 +11,7 @@ import onnx
 from onnx import helper
 
 from inc_core.quant.spec import OpConfig, OpKey
+from inc_onnx.kernels.native.library import DOMAIN, isa
 from inc_onnx.model import OnnxModel, new_session, session_options
 
 __all__ = ["executed", "optimized_graph", "remember_ops"]
@@ -39,7 +40,7 @@ def remember_ops(proto: onnx.ModelProto, ops: Mapping[OpKey, OpConfig]) -> onnx.
 
 
 def executed(model: OnnxModel, ops: Iterable[OpKey]) -> Mapping[OpKey, str]:
-    """Return the precision in which the runtime computes each op.
+    """Return the precision in which the runtime computes each op, and whose kernel that is if it is ours.
 
     ONNX Runtime names a fused node after the node that it replaces, so that an op is found by its
     name or by a name that begins with it. An op that disappeared into a float fusion is ``"fp32"``.
@@ -51,9 +52,15 @@ def executed(model: OnnxModel, ops: Iterable[OpKey]) -> Mapping[OpKey, str]:
     properties = {entry.key: entry.value for entry in model.proto.metadata_props}
     rows = json.loads(properties.get(_OPS_PROPERTY, "[]"))
     wanted = {OpKey(name, kind): word for name, kind, word in rows} or dict.fromkeys(ops, "")
-    integer = _integer_nodes(optimized_graph(model))
+    graph = optimized_graph(model)
+    integer = _integer_nodes(graph)
+    native = [node.name for node in graph.node if node.domain == DOMAIN]
+    by_inc = f" by inc's kernels, {isa()}" if native else ""
     return {
-        op: word or _INT8 if _is_named(op.name, integer) else "fp32" for op, word in wanted.items()
+        op: (word or _INT8) + (by_inc if _is_named(op.name, native) else "")
+        if _is_named(op.name, integer)
+        else "fp32"
+        for op, word in wanted.items()
     }
 
 
@@ -76,7 +83,7 @@ def _integer_nodes(graph: onnx.GraphProto) -> list[str]:
     tensors: set[str] = set()
     found = []
     for node in graph.node:
-        computes = node.op_type.startswith(_INTEGER_PREFIXES)
+        computes = node.domain == DOMAIN or node.op_type.startswith(_INTEGER_PREFIXES)
         moves = bool(node.input) and node.input[0] in tensors and node.op_type in _MOVING
         if computes or moves:
             found.append(node.name)

@@ -14,6 +14,7 @@ import onnxruntime as ort
 from inc_core.errors import UnsupportedModelError
 from inc_core.quant.spec import TensorKey
 from inc_onnx.graph import Graph
+from inc_onnx.kernels.native.library import register, uses_library
 from inc_onnx.weights import WeightCache
 
 __all__ = ["OnnxModel", "new_session", "session_options"]
@@ -99,12 +100,16 @@ def new_session(
         UnsupportedModelError: If ONNX Runtime refuses the model.
     """
     try:
+        if uses_library(proto):
+            register(options)
         if folder is not None:
             options.add_session_config_entry(_EXTERNAL_FOLDER_KEY, str(folder))
         if proto.ByteSize() < INLINE_LIMIT_BYTES:
             source: Any = proto.SerializeToString()
             return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return _session_of_large(proto, folder, options)
+    except UnsupportedModelError:
+        raise
     except Exception as error:
         raise UnsupportedModelError(
             f"ONNX Runtime {ort.__version__} cannot run this model: {error}"

@@ -24,7 +24,7 @@ from inc_onnx.writer import MICROSOFT, GraphWriter
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibration
 
-__all__ = ["KERNELS", "pack_int4", "quantize_symmetric"]
+__all__ = ["KERNELS", "pack_int4", "quantize_symmetric", "quantized_groups"]
 
 Array = np.ndarray[Any, Any]
 
@@ -110,24 +110,39 @@ def _weight(
 
 def _packed(writer: GraphWriter, name: str, spec: TensorSpec, transposed: bool) -> dict[str, Array]:
     """Return weight ``(out, groups, bytes)``, scale ``(out * groups,)`` and, if asymmetric, zero points."""
+    groups, scale, zero_point = quantized_groups(writer, name, spec, transposed)
+    parts = {"int4": pack_int4(groups), "scale": scale.reshape(-1)}
+    if zero_point is not None:
+        parts["zero_point"] = pack_int4(zero_point).reshape(-1)
+    return parts
+
+
+def quantized_groups(
+    writer: GraphWriter, name: str, spec: TensorSpec, transposed: bool
+) -> tuple[Array, Array, Array | None]:
+    """Quantize a weight in groups, to unsigned numbers.
+
+    Returns:
+        uint8 below 16, shape ``(out, groups, group_size)``, the last group filled; float32 scales and
+        uint8 zero points, shape ``(out, groups)``; no zero points, that is 8, if symmetric.
+    """
     assert spec.group_size is not None  # see emit
     if spec.scheme == "sym":
         values = writer.source.constant(name)
         assert values is not None  # the kernel's requirements ask for a constant weight
         by_column = values if transposed else values.T
         q_groups, scale = quantize_symmetric(_grouped(by_column, spec.group_size))
-        packed = pack_int4((q_groups + _MIDDLE).astype(np.uint8))
-        return {"int4": packed, "scale": scale.reshape(-1)}
+        return (q_groups + _MIDDLE).astype(np.uint8), scale, None
     quantized = writer.weight(name, spec, axis=0 if transposed else 1)
     arrays = (quantized.q_weight, quantized.qparams.scale, quantized.qparams.zero_point)
     weight, scale, zero_point = (array if transposed else array.T for array in arrays)
     # int8 in [-8, 7] to uint8 in [0, 15]
     unsigned = (weight + np.int8(_MIDDLE)).astype(np.uint8)
-    return {
-        "int4": pack_int4(_grouped(unsigned, spec.group_size)),
-        "scale": np.ascontiguousarray(scale, np.float32).reshape(-1),
-        "zero_point": pack_int4((zero_point + _MIDDLE).astype(np.uint8)).reshape(-1),
-    }
+    return (
+        _grouped(unsigned, spec.group_size),
+        np.ascontiguousarray(scale, np.float32),
+        (zero_point + _MIDDLE).astype(np.uint8),
+    )
 
 
 def _grouped(by_column: Array, group_size: int) -> Array:

@@ -12,6 +12,7 @@ from onnx import NodeProto
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.spec import OpConfig
 from inc_onnx.graph import Graph
+from inc_onnx.kernels.native.library import wanted
 
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibration
@@ -47,6 +48,13 @@ _MODULES_BY_APPROACH: Mapping[str, tuple[str, ...]] = {
     "auto": ("inc_onnx.kernels.static", "inc_onnx.dynamic"),
     "weight_only": ("inc_onnx.weight_only",),
 }
+# inc's own operators, in front of the runtime's where the user asks for them
+_NATIVE = "inc_onnx.kernels.native.rows"
+_NATIVE_BY_APPROACH = {
+    "dynamic": "DYNAMIC",
+    "auto": "DYNAMIC",
+    "weight_only": "WEIGHT_ONLY",
+}
 # float modes beside fp32, offered in every approach
 _ALWAYS = ("inc_onnx.float16",)
 
@@ -55,6 +63,8 @@ def kernel_table(context: AdaptorContext) -> tuple[Kernel, ...]:
     """Return the rows for a run's framework name and approach, best first."""
     approach = "dynamic" if context.framework == "onnxrt_integerops" else context.approach
     rows: list[Kernel] = []
+    if wanted(context.recipes) and approach in _NATIVE_BY_APPROACH:
+        rows.extend(getattr(import_module(_NATIVE), _NATIVE_BY_APPROACH[approach]))
     for module in (*_MODULES_BY_APPROACH.get(approach, ()), *_ALWAYS):
         rows.extend(import_module(module).KERNELS)
     return tuple(rows)

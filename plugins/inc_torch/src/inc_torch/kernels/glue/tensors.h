@@ -1,12 +1,12 @@
-// Tensors and scratch memory, each released by the scope that holds it.
+// Tensors, each released by the scope that holds it.
 //
 // Kernels never throw: they return a message, every scope ends, and only then does the boxed kernel
 // raise it.
 #pragma once
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "scratch.h"
 #include "torch_api.h"
 
 enum { kMaxDimensions = 16 };
@@ -123,38 +123,6 @@ class View {
  private:
   Tensor copy_;
   T* data_;
-};
-
-// Memory for one call. Small blocks are kept by the thread for its next call; there is no
-// destructor to give them back when the thread ends, since that would need the C++ runtime.
-class Scratch {
- public:
-  explicit Scratch(size_t bytes) {
-    constexpr size_t kLargestKept = 32 << 20, kPage = 4096;
-    bytes = (bytes / kPage + 1) * kPage;
-    owned_ = bytes > kLargestKept;
-    if (owned_) {
-      memory_ = aligned_alloc(64, bytes);
-      return;
-    }
-    static __thread void* kept;
-    static __thread size_t kept_bytes;
-    if (bytes > kept_bytes) {
-      free(kept);
-      kept = aligned_alloc(64, bytes);
-      kept_bytes = kept ? bytes : 0;
-    }
-    memory_ = kept;
-  }
-  Scratch(const Scratch&) = delete;
-  ~Scratch() {
-    if (owned_) free(memory_);
-  }
-  void* get() const { return memory_; }
-
- private:
-  void* memory_;
-  bool owned_;
 };
 
 // Run `body(begin, end)` over 0..count on torch's threads, in pieces of at least `grain`.
