@@ -22,7 +22,7 @@ class TrainingChecks(AdaptorFixtures):
     """A model in training is a copy whose weights can be read and written in place."""
 
     @pytest.fixture
-    def net(self, adaptor: Adaptor, source: Any, model: Any) -> Any:
+    def training_net(self, adaptor: Adaptor, source: Any, model: Any) -> Any:
         if not isinstance(adaptor, Trainable):
             pytest.skip("the adaptor cannot train")
         try:
@@ -31,46 +31,48 @@ class TrainingChecks(AdaptorFixtures):
             pytest.skip("this model cannot be trained")
 
     def test_a_trainable_model_is_the_same_function(
-        self, adaptor: Any, net: Any, model: Any, batches: Sequence[Batch]
+        self, adaptor: Any, training_net: Any, model: Any, batches: Sequence[Batch]
     ) -> None:
-        trained = adaptor.load(adaptor.finish_training(net).source)
+        trained = adaptor.load(adaptor.finish_training(training_net).source)
         found, expected = (adaptor.predict(m, batches[0]) for m in (trained, model))
         assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
     def test_weights_that_are_written_are_read_and_used(
-        self, adaptor: Any, net: Any, model: Any, batches: Sequence[Batch]
+        self, adaptor: Any, training_net: Any, model: Any, batches: Sequence[Batch]
     ) -> None:
         _need(adaptor, WeightAccess)
         before = adaptor.digest(model)
-        for name, shape in adaptor.weights(net).items():
-            weight = adaptor.get_weight(net, name)
+        for name, shape in adaptor.weights(training_net).items():
+            weight = adaptor.get_weight(training_net, name)
             assert weight.shape == shape, name
             assert weight.dtype == np.float32, name
-            adaptor.set_weight(net, name, np.zeros_like(weight))
-            assert not adaptor.get_weight(net, name).any(), name
+            adaptor.set_weight(training_net, name, np.zeros_like(weight))
+            assert not adaptor.get_weight(training_net, name).any(), name
             weight[...] = 1  # a copy: the net does not see this
-            assert not adaptor.get_weight(net, name).any(), name
-        trained = adaptor.load(adaptor.finish_training(net).source)
+            assert not adaptor.get_weight(training_net, name).any(), name
+        trained = adaptor.load(adaptor.finish_training(training_net).source)
         output = adaptor.predict(trained, batches[0])
         assert np.allclose(output, output[:1]), "with zero weights every sample gives the same"
         assert adaptor.digest(model) == before
 
-    def test_masks_zero_exactly_what_they_say(self, adaptor: Any, net: Any) -> None:
+    def test_masks_zero_exactly_what_they_say(self, adaptor: Any, training_net: Any) -> None:
         _need(adaptor, WeightAccess)
         _need(adaptor, NativeMasks)
         rng = np.random.default_rng(0)
-        before = {name: adaptor.get_weight(net, name) for name in adaptor.weights(net)}
+        before = {
+            name: adaptor.get_weight(training_net, name) for name in adaptor.weights(training_net)
+        }
         masks = {name: np.less(rng.random(weight.shape), 0.5) for name, weight in before.items()}
-        apply = adaptor.masker(net, masks)
+        apply = adaptor.masker(training_net, masks)
         for name, weight in before.items():
-            adaptor.set_weight(net, name, weight + 1)
+            adaptor.set_weight(training_net, name, weight + 1)
         apply()
         for name, weight in before.items():
             expected = np.where(masks[name], weight + 1, 0)
-            assert np.array_equal(adaptor.get_weight(net, name), expected), name
+            assert np.array_equal(adaptor.get_weight(training_net, name), expected), name
 
     def test_learnt_ranges_are_those_of_static_ops(
-        self, adaptor: Any, net: Any, space: TuningSpace
+        self, adaptor: Any, training_net: Any, space: TuningSpace
     ) -> None:
         ops = {
             op: SimulatedOp(config, space.capability(op).activations)
@@ -80,7 +82,7 @@ class TrainingChecks(AdaptorFixtures):
         keys = {key for op in ops.values() for key in op.activations}
         if not keys:
             pytest.skip("the best configs are not static")
-        prepared = adaptor.prepare_training(net, ops, dict.fromkeys(keys, (-1.0, 2.0)))
+        prepared = adaptor.prepare_training(training_net, ops, dict.fromkeys(keys, (-1.0, 2.0)))
         trained = adaptor.finish_training(prepared)
         assert set(trained.ranges) <= keys
         calibration = Calibration.none().with_learned(trained.ranges)
