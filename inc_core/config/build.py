@@ -160,7 +160,7 @@ def _tuning(section: Section) -> TuningConfig:
         workspace=WorkspaceConfig(**_stated(_section(section, "workspace"))),
         cache=CacheConfig(**_stated(_section(section, "cache"))),
         **_objectives(section),
-        **_stated(section, "strategy", "early_stop", "speed_gate", "random_seed"),
+        **_stated(section, "strategy", "early_stop", "noise_check", "speed_gate", "random_seed"),
     )
 
 

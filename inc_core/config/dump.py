@@ -151,6 +151,7 @@ def _tuning(section: TuningConfig) -> dict[str, Any]:
         **_objectives(section.objectives),
         "exit_policy": dict(vars(section.exit_policy)),
         "early_stop": section.early_stop,
+        "noise_check": section.noise_check,
         "speed_gate": section.speed_gate,
         "random_seed": section.random_seed,
         "runner": dict(vars(section.runner)),

@@ -193,6 +193,13 @@ def _tuning() -> Rules:
             "end an evaluation when the goal is out of reach; needs a metric with scores per sample",
             coerce.boolean,
         ),
+        noise_check=_key(
+            "",
+            "evaluate the float model twice, to see if evaluation is deterministic; auto: a part of the "
+            "data, where eval_func takes indices or there is a metric",
+            coerce.text,
+            allowed=["auto", "full", "off"],
+        ),
         speed_gate=_key(
             "true or false",
             "keep ops float whose quantized kernels do not pay on this machine, as measured",

@@ -268,6 +268,8 @@ class TuningConfig:
     """The ``tuning`` section; every objective beside accuracy has a weight.
 
     ``early_stop`` ends an evaluation as soon as the goal is out of reach, where the metric allows.
+    ``noise_check`` evaluates the float model twice, on a part of the data or on all of it; what
+    differs is noise, and tightens the goal.
     ``speed_gate`` keeps ops float whose quantized kernels do not pay on this machine.
     """
 
@@ -276,6 +278,7 @@ class TuningConfig:
     objectives: Mapping[str, float] = field(default_factory=lambda: {"performance": 1.0})
     exit_policy: ExitPolicyConfig = field(default_factory=ExitPolicyConfig)
     early_stop: bool = True
+    noise_check: Literal["auto", "full", "off"] = "auto"
     speed_gate: bool = True
     random_seed: int = 1978
     runner: RunnerConfig = field(default_factory=RunnerConfig)

@@ -74,7 +74,9 @@ class Reuse:
 
     @property
     def _is_on(self) -> bool:
-        return self.cache.folder is not None and bool(self._problem)
+        # what a training has made of the model is in no key
+        untrained = self._session.trained is None
+        return untrained and self.cache.folder is not None and bool(self._problem)
 
     @cached_property
     def _calib_content(self) -> InputContent | None:

@@ -182,6 +182,7 @@ class Run:
             cache=reuse.cache,
             content_key=reuse.content_key,
             early_stop=config.early_stop,
+            noise_check=config.noise_check,
             seed=config.random_seed,
             width=config.runner.workers,
             runner=_recalling(_runner(config.runner), results),

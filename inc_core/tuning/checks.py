@@ -16,13 +16,20 @@ __all__ = ["Scores", "checked_accuracy", "checked_scores"]
 Scores: TypeAlias = npt.NDArray[np.float64]
 
 
-def checked_accuracy(value: Any, source: str = "the evaluation") -> float:
+def checked_accuracy(
+    value: Any, source: str = "the evaluation", possible: tuple[float, float] | None = None
+) -> float:
     """Return ``value`` as a float, or say what is wrong with it.
 
     Python and numpy numbers are taken, and arrays or tensors of shape ``()``.
 
+    Args:
+        value: What was returned.
+        source: By what, for the message.
+        possible: Least and largest value there can be, if that is known.
+
     Raises:
-        EvaluationError: If it is ``None``, no single number, NaN or infinite.
+        EvaluationError: If it is ``None``, no single number, NaN, infinite or out of range.
     """
     if value is None:
         raise EvaluationError(f"{source} returned None. Does it end without a return statement?")
@@ -35,6 +42,11 @@ def checked_accuracy(value: Any, source: str = "the evaluation") -> float:
         )
     if not math.isfinite(value):
         raise EvaluationError(f"{source} returned {float(value)!r}, which is no accuracy")
+    if possible is not None and not possible[0] <= float(value) <= possible[1]:
+        raise EvaluationError(
+            f"{source} returned {float(value)!r}, outside of its result_range "
+            f"[{possible[0]:g}, {possible[1]:g}]"
+        )
     return float(value)
 
 

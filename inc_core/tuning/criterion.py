@@ -19,12 +19,15 @@ class Criterion:
         tolerance: Allowed loss: a share of ``|baseline|`` if ``relative``, else in units of the metric.
         relative: How ``tolerance`` is meant.
         higher_is_better: Direction of the metric.
+        margin: By how much the goal is tightened because evaluations are noisy, in units of the
+            metric.
     """
 
     baseline: float
     tolerance: float = 0.01
     relative: bool = True
     higher_is_better: bool = True
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.baseline):
@@ -42,6 +45,7 @@ class Criterion:
     def threshold(self) -> float:
         """The worst accuracy that is accepted; ``|baseline|`` keeps negative baselines right."""
         allowed = self.tolerance * abs(self.baseline) if self.relative else self.tolerance
+        allowed -= self.margin
         return self.baseline - allowed if self.higher_is_better else self.baseline + allowed
 
     @property
@@ -54,6 +58,10 @@ class Criterion:
         if self.higher_is_better:
             return accuracy >= self.threshold
         return accuracy <= self.threshold
+
+    def is_undecidable(self, accuracy: float) -> bool:
+        """Whether noise decides on which side of the goal an accuracy is."""
+        return self.loss(self.threshold) < self.loss(accuracy) < self.allowed + 2 * self.margin
 
     def loss(self, accuracy: float) -> float:
         """Return by how much an accuracy is worse than the baseline; negative if better."""

@@ -171,6 +171,12 @@ class MetricEvaluator:
                 digest.add((batch.inputs, batch.labels))
         self.content = digest.hexdigest()
 
+    def first(self, samples: int) -> MetricEvaluator:
+        """Return the same evaluation of the first batches that hold so many samples."""
+        part = self.over(_Head(self._taken, samples))
+        part.order_seed, part.iteration = None, -1  # the order is already that of this evaluation
+        return part
+
     def scoring(self) -> Scoring:
         """Say what the metric tells before the last sample."""
         metric = fresh_metric(self.metric)
@@ -226,7 +232,11 @@ class MetricEvaluator:
                 "the evaluation dataloader is empty: it gave no sample. Check its dataset and "
                 "filter; a loader that is a generator can be used only once, so give an iterable."
             )
-        accuracy = checked_accuracy(metric.result(), f"{type(metric).__name__}.result()")
+        accuracy = checked_accuracy(
+            metric.result(),
+            f"{type(metric).__name__}.result()",
+            getattr(metric, "result_range", None),
+        )
         if digest is not None:
             self.content = digest.hexdigest()
         seconds = time.perf_counter() - start
@@ -254,6 +264,22 @@ class MetricEvaluator:
         if self.pieces > 1:
             batches = (part for batch in batches for part in in_pieces(batch, self.pieces))
         return iter(batches if self.watch is None else self.watch(batches))
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first batches of a loader, afresh on each iteration."""
+
+    loader: Any
+    samples: int
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        seen = 0
+        for batch in iter_batches(self.loader):
+            yield batch.inputs, batch.labels
+            seen += batch.size
+            if seen >= self.samples:
+                return
 
 
 class FunctionEvaluator:
@@ -294,5 +320,6 @@ class FunctionEvaluator:
         """
         start = time.perf_counter()
         presented = model if self.present is None else self.present(model)
-        accuracy = checked_accuracy(self.eval_func(presented), "eval_func")
+        possible = getattr(self.eval_func, "result_range", None)
+        accuracy = checked_accuracy(self.eval_func(presented), "eval_func", possible)
         return Evaluation(accuracy, 0, time.perf_counter() - start)

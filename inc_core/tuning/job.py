@@ -21,6 +21,7 @@ from inc_core.tuning.cache import Cache
 from inc_core.tuning.console import Console
 from inc_core.tuning.evaluate import Evaluator
 from inc_core.tuning.journal import Journal
+from inc_core.tuning.noise import NoiseCheck
 
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibrator
@@ -143,6 +144,7 @@ class TuningJob:
             keeps none of them.
         seed: Of the strategy's random generator.
         early_stop: Whether an evaluation may end where the goal is out of reach.
+        noise_check: How it is found out whether an evaluation gives the same twice.
         width: How many recipes a strategy may propose side by side.
         runner: Where trials run; ``None`` in this process.
         results: Evaluations of earlier runs; ``None`` knows none.
@@ -171,6 +173,7 @@ class TuningJob:
     content_key: Mapping[str, str] = field(default_factory=dict)
     seed: int = 1978
     early_stop: bool = True
+    noise_check: NoiseCheck = "auto"
     width: int = 1
     runner: Runner | None = None
     results: Results | None = None

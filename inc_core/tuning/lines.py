@@ -8,7 +8,15 @@ from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.policy import Left
 from inc_core.tuning.trial import Baseline, Trial, TuningResult
 
-__all__ = ["baseline_line", "detail_lines", "standing", "stop_lines", "trial_line", "why"]
+__all__ = [
+    "baseline_line",
+    "detail_lines",
+    "noise_line",
+    "standing",
+    "stop_lines",
+    "trial_line",
+    "why",
+]
 
 STOPS: Mapping[str, str] = {
     "goal_met": "the accuracy goal was met",
@@ -24,6 +32,17 @@ STOPS: Mapping[str, str] = {
 def baseline_line(baseline: Baseline) -> str:
     """Return the line of the float model."""
     return f"FP32 baseline is: {_brackets(_values(baseline))}"
+
+
+def noise_line(baseline: Baseline, criterion: Criterion) -> str:
+    """Return the line that tells of an evaluation that gives something else each time."""
+    text = (
+        f"The evaluation is not deterministic: its noise is {baseline.noise:.2g} (standard deviation). "
+        f"The goal is tightened by {criterion.margin:.2g}, to {criterion.threshold:.4f}"
+    )
+    if criterion.allowed <= 0:
+        text += ", which is no worse than the float model: evaluate more samples, or fix its seed"
+    return text
 
 
 def trial_line(trial: Trial, baseline: Baseline, best: Trial | None) -> str:
@@ -92,6 +111,8 @@ def _findings(trial: Trial, baseline: Baseline, criterion: Criterion) -> Iterato
         yield f"speed-up {speedup:.2f}x" + (f" ({predicted:.2f}x expected)" if predicted else "")
     elif predicted is not None:
         yield f"speed-up {predicted:.2f}x expected, not measured"
+    if criterion.is_undecidable(trial.accuracy):
+        yield "undecidable: nearer to the goal than the evaluation's noise"
     if trial.samples:
         yield f"{trial.samples} of {baseline.samples} samples"
 

@@ -18,10 +18,19 @@ from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.early_stop import make_gate, wants_scores
 from inc_core.tuning.evaluate import Evaluation
 from inc_core.tuning.history import History
+from inc_core.tuning.integrity import FloatModelGuard
 from inc_core.tuning.job import TuningJob
-from inc_core.tuning.lines import baseline_line, detail_lines, standing, stop_lines, trial_line
+from inc_core.tuning.lines import (
+    baseline_line,
+    detail_lines,
+    noise_line,
+    standing,
+    stop_lines,
+    trial_line,
+)
 from inc_core.tuning.measurements import JobMeasurements
 from inc_core.tuning.membership import outside_of
+from inc_core.tuning.noise import margin_of, measure_noise
 from inc_core.tuning.policy import Ranking, Stop, Stopping
 from inc_core.tuning.runner import Ask, InlineRunner, Outcome, Runner, Terms
 from inc_core.tuning.sequential import Gate
@@ -104,6 +113,7 @@ class _Search:
         self.bound: float | None = None
         ranks = getattr(job.strategy, "needs_exact_accuracy", False)
         self.may_stop_early = job.early_stop and not ranks
+        self.guard = FloatModelGuard(job)
         self.elapsed_before = 0.0  # of replayed trials: a resumed search has one time budget
         self.started = job.clock()
 
@@ -116,6 +126,7 @@ class _Search:
             tolerance=job.criterion.tolerance,
             relative=job.criterion.relative,
             higher_is_better=resolve_direction(job),
+            margin=margin_of(self.baseline.noise),
         )
         if self.may_stop_early:
             self.gate = make_gate(job.evaluator, self.criterion, self.baseline, scores)
@@ -128,6 +139,8 @@ class _Search:
         )
         job.emit("inc_tuning_started", space=job.space, baseline=self.baseline.accuracy)
         job.say(baseline_line(self.baseline))
+        if self.baseline.noise:
+            job.say(noise_line(self.baseline, self.criterion))
         self.signals.patient = True
         try:
             stop = self._confirmed(self._explore())
@@ -138,6 +151,7 @@ class _Search:
             if not error.paused:
                 raise
             stop = Stop("interrupted", str(error))
+        self.guard.check()
         result = self._result(stop)
         for line in stop_lines(result, self.criterion):
             job.say(line)
@@ -155,7 +169,7 @@ class _Search:
         if known is not None and (scores is not None or not wanted):
             self._spent_before(known)
             return known, scores
-        evaluation, from_cache = self._float_evaluation()
+        evaluation, noise, from_cache = self._float_evaluation()
         if wanted:
             # data without scores is journaled as such, so that nobody looks again
             scores = np.empty(0) if evaluation.scores is None else evaluation.scores
@@ -169,6 +183,7 @@ class _Search:
             seconds=evaluation.seconds,
             samples=evaluation.samples,
             from_cache=from_cache,
+            noise=noise,
         )
         self.history.add_baseline(baseline)
         return baseline, scores
@@ -176,23 +191,26 @@ class _Search:
     def _spent_before(self, baseline: Baseline) -> None:
         self.elapsed_before += 0.0 if baseline.from_cache else baseline.seconds
 
-    def _float_evaluation(self) -> tuple[Evaluation, bool]:
-        """Return the float model's evaluation, and whether an earlier run made it."""
+    def _float_evaluation(self) -> tuple[Evaluation, float, bool]:
+        """Return the float model's evaluation, its noise, and whether an earlier run made it."""
         results = self.job.results
         found = None if results is None else results.baseline()
         if found is not None:
-            return found, True
-        evaluation = self._evaluate_float()
-        if results is not None:
+            return found, 0.0, True
+        evaluation, noise = self._evaluate_float()
+        if results is not None and noise:
+            results.distrust()
+        elif results is not None:
             results.keep_baseline(evaluation)
-        return evaluation, False
+        return evaluation, noise, False
 
-    def _evaluate_float(self) -> Evaluation:
+    def _evaluate_float(self) -> tuple[Evaluation, float]:
         job = self.job
         assert job.evaluator is not None
         try:
             with job.console.doing("the float model"):
-                return job.evaluator.evaluate(job.float_model)
+                found = job.evaluator.evaluate(job.float_model)
+                return found, measure_noise(job.evaluator, job.float_model, found, job.noise_check)
         except IncError:
             raise
         except Exception as error:  # user code: whatever it raises ends the run
@@ -270,6 +288,7 @@ class _Search:
                     if outcome is not None:
                         outcome = self._with_forecast(outcome, recipe)
                         self.history.finish(outcome[0], fingerprint)
+                        self.guard.after(number)
                 if outcome is not None:
                     self._note(*outcome)
                     stop = self.stopping.after(self.trials)

@@ -41,6 +41,7 @@ class Results:
         self._evaluator = evaluator
         self._key: dict[str, Any] = dict(key)
         self._on = bool(key) and cache.folder is not None
+        self._pending: list[tuple[Mapping[str, Any], Evaluation]] = []
         if self._on:
             self._identify()
 
@@ -62,10 +63,23 @@ class Results:
         return self._get(_question(recipe, gate))
 
     def keep(self, recipe: str, gate: Gate | None, evaluation: Evaluation) -> None:
-        """Keep the evaluation of a recipe; one of all samples for runs without a gate too."""
-        self._put(_question(recipe, gate), evaluation)
+        """Keep the evaluation of a recipe from the next ``commit`` on.
+
+        One of all samples is kept for runs without a gate too.
+        """
+        self._pending.append((_question(recipe, gate), evaluation))
         if gate is not None and not evaluation.stopped_early:
-            self._put(_question(recipe, None), evaluation)
+            self._pending.append((_question(recipe, None), evaluation))
+
+    def commit(self) -> None:
+        """Write what was kept: the model that it is about was found unchanged."""
+        for question, evaluation in self._pending:
+            self._put(question, evaluation)
+        self._pending.clear()
+
+    def distrust(self) -> None:
+        """Keep nothing and know nothing: evaluations are not repeatable."""
+        self._on = False
 
     def _identify(self) -> None:
         """Add to the key how it is evaluated; give up, and say so, if that cannot be seen."""

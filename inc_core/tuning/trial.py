@@ -29,6 +29,7 @@ class Baseline:
         seconds: Wall time of the evaluation.
         samples: How many samples it saw; 0 if an opaque ``eval_func`` did it.
         from_cache: Whether an earlier run evaluated it, in ``seconds``.
+        noise: Standard deviation of ``accuracy`` if it is evaluated again; 0 as a rule.
     """
 
     accuracy: float | None
@@ -36,6 +37,7 @@ class Baseline:
     seconds: float = 0.0
     samples: int = 0
     from_cache: bool = False
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def test_an_unfinished_run_resumes_and_repeats_nothing(make_quantizer):
     reference = make_quantizer(model)
     undisturbed = reference.fit()
 
-    interrupted = make_quantizer(model)
+    interrupted = make_quantizer(model, noise_check="off")
     interrupted.metric = Counting
     Counting.stop_after = 3
     with pytest.raises(GoalNotMetError):
@@ -230,7 +230,7 @@ def test_an_unfinished_run_resumes_and_repeats_nothing(make_quantizer):
     finished = len(evaluated) - 2  # less the baseline and the interrupted one
     Counting.stop_after = 0
     evaluated.clear()
-    resumed = make_quantizer(model)
+    resumed = make_quantizer(model, noise_check="off")
     resumed.metric = Counting
     tuned = resumed.fit()
     assert tuned.recipe == undisturbed.recipe

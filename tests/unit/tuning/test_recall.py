@@ -23,6 +23,9 @@ class Known:
     def keep(self, recipe, gate, evaluation):
         self.kept.append((recipe, evaluation))
 
+    def commit(self):
+        pass
+
     def baseline(self):
         return None
 
