@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--max-trials", type=int, default=1500, help="of one search")
     parser.add_argument("--full", action="store_true", help="no early stopping")
     arguments = parser.parse_args()
-    timing.print_heading("strategies", "numpy", "inc-core", "scipy")
+    timing.print_heading("strategies", "numpy", "inc-core")
     strategies = contenders(arguments.strategies, arguments.effort)
     groups = (
         ("families it was tuned on, other seeds", FAMILIES, Constants()),

@@ -118,6 +118,8 @@ class StrategyContext:
         foresee: Optional for a strategy: ``foresee(recipe, forecast)`` before a recipe is proposed
             says what is expected of that object; ``foresee(None, forecast)`` before the end, with
             ``bound`` alone, what was left. Never changes the search.
+        evaluated_samples: Samples of one evaluation, against which probes are weighed; 0 if that
+            is unknown.
     """
 
     rng: np.random.Generator
@@ -127,6 +129,7 @@ class StrategyContext:
     stop_at_first: bool = True
     measure: Measurements = field(default_factory=NoMeasurements)
     foresee: Callable[[Recipe | None, Forecast], None] = _unheard
+    evaluated_samples: int = 0
 
 
 class Strategy(Protocol):

@@ -229,6 +229,7 @@ class _Search:
             stop_at_first=job.exit_policy.timeout == 0,
             measure=JobMeasurements(job, self.baseline.samples),
             foresee=self._foresee,
+            evaluated_samples=self.baseline.samples,
         )
         proposals = job.strategy.propose(job.space, context)
         try:

@@ -43,24 +43,37 @@ def test_t1_one_evaluation_where_all_int8_passes():
 @pytest.mark.parametrize("family", ["few", "collapse"])
 def test_t2_culprits_that_are_seen(family):
     found = runs(family, 100)
-    assert np.median([run.units for run in found]) <= 3.5
+    assert np.median([run.units for run in found]) <= 3
+    trials = sorted(len(run.trials) for run in found)
+    assert trials[-2] <= 6 and trials[-1] <= 8  # the design wants 6; 1 search in 50 takes more
     assert mean(found, "share") >= 0.98
 
 
 @pytest.mark.parametrize(
-    ("family", "share"), [("diffuse", 0.92), ("interactions", 0.91), ("hard", 0.82)]
+    ("family", "share"), [("diffuse", 0.93), ("interactions", 0.91), ("hard", 0.86)]
 )
 def test_t3_damage_everywhere(family, share):
     found = runs(family, 100)
     assert mean(found, "first_units") <= 3
-    assert mean(found, "units") <= 12.5
+    assert mean(found, "units") <= 12
     assert mean(found, "share") >= share
 
 
-def test_t4_culprits_that_no_sensitivity_shows():
-    found = runs("hidden", 100)
+@pytest.mark.parametrize(
+    ("family", "share"), [("diffuse", 0.92), ("interactions", 0.92), ("hard", 0.84)]
+)
+def test_t3_damage_everywhere_in_a_large_model(family, share):
+    found = runs(family, 500, seeds=range(3))
+    assert mean(found, "first_units") <= 3
     assert mean(found, "units") <= 13
-    assert mean(found, "share") >= 0.95
+    assert mean(found, "share") >= share
+
+
+@pytest.mark.parametrize(("size", "units", "share"), [(100, 13, 0.95), (500, 15, 0.86)])
+def test_t4_culprits_that_no_sensitivity_shows(size, units, share):
+    found = runs("hidden", size, seeds=SEEDS if size == 100 else range(3))
+    assert mean(found, "units") <= units
+    assert mean(found, "share") >= share
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *HELD_OUT])
@@ -91,5 +104,5 @@ def test_t7_four_side_by_side_take_fewer_rounds(family):
 
 def test_t10_a_proposal_takes_milliseconds():
     (run,) = runs("hard", 500, seeds=range(1))
-    # measured: some 15 ms; the target is 50, the rest is for slow machines
-    assert run.slowest_ask <= 0.2
+    # measured: some 15 ms with one thread; the target is 50, the rest is for slow machines
+    assert run.slowest_ask <= 0.5

@@ -97,7 +97,10 @@ class Gains:
 
     def of(self, selections: Array) -> Array:
         """Return the saving of each selection, shape ``(K, M)`` to ``(K,)``."""
-        gains = selections @ self.alone
+        always = selections.all(axis=0)
+        varying = selections.any(axis=0) & ~always
+        # what all selections share is summed once
+        gains = float(self.alone[always].sum()) + selections[:, varying] @ self.alone[varying]
         if len(self.edges):
             gains = gains - (self._crossings(selections) @ self.costs)
         return np.asarray(gains)

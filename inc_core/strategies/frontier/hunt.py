@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from inc_core.strategies.frontier.loss import LossModel
+from inc_core.strategies.frontier.beliefs import Beliefs
 
 __all__ = ["hunt"]
 
@@ -27,7 +27,7 @@ class _Part(NamedTuple):
 def hunt(
     selection: Array,
     value: float,
-    model: LossModel,
+    beliefs: Beliefs,
     divergence: Callable[[Array], float | None],
     target: float,
 ) -> None:
@@ -38,7 +38,7 @@ def hunt(
     Args:
         selection: What lost more than expected.
         value: Its linked loss.
-        model: Is told what is found.
+        beliefs: Are told what is found.
         divergence: Measures a selection; ``None`` or not finite if it cannot be.
         target: The allowed linked loss.
     """
@@ -50,7 +50,7 @@ def hunt(
     leaves: list[_Part] = []
     left = int(PROBES_PER_HALVING * math.log2(max(2, int(selection.sum()))))
     while open_parts:
-        part = open_parts.pop(_most_surprising(open_parts, model))
+        part = open_parts.pop(_most_surprising(open_parts, beliefs))
         if len(part.columns) == 1 or part.value < SUSPECT * target or left < 2:
             leaves.append(part)
             continue
@@ -63,13 +63,14 @@ def hunt(
             if moved is None or not math.isfinite(moved):
                 continue
             found = min(scale * moved, value)
-            model.observe(half, found, PROBE_ERROR * found)
+            beliefs.observe(half, found, PROBE_ERROR * found)
             open_parts.append(_Part(columns, found))
     for part in leaves:
         if len(part.columns) > 1:
-            model.rescale(part.columns, part.value)
+            beliefs.rescale(part.columns, part.value)
 
 
-def _most_surprising(parts: list[_Part], model: LossModel) -> int:
-    excess = [part.value - float(model.means[part.columns].sum()) for part in parts]
+def _most_surprising(parts: list[_Part], beliefs: Beliefs) -> int:
+    curve, means = beliefs.leader.curve, beliefs.means
+    excess = [part.value - float(curve.down(means[part.columns].sum())) for part in parts]
     return int(np.argmax(excess))

@@ -1,4 +1,4 @@
-"""Most saving for a loss: the front of good selections, greedy where that is as good as exact."""
+"""Most saving for a loss: the front of good selections, greedy along the hulls of all groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from inc_core.strategies.frontier.chain import chain_selections
 from inc_core.strategies.frontier.gains import Gains
 
-__all__ = ["fill", "front", "upper_bound"]
+__all__ = ["front"]
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -37,46 +37,20 @@ def front(losses: Array, gains: Gains, points: int, upto: float) -> Array:
         Boolean, shape ``(K, M)``.
     """
     steps = _hull_steps(losses, gains)
+    # one that alone loses more is in no selection of interest, and must not end those without it
+    steps = _Steps(*(part[losses[steps.column] <= upto] for part in steps))
     if not len(steps.column):
         return np.zeros((0, len(losses)), dtype=bool)
     spent = np.cumsum(steps.cost)
     last = min(int(np.searchsorted(spent, upto, side="right")) + 1, len(spent))
     lowest = min(int(np.searchsorted(spent, 0.25 * upto)), last - 1)
-    cuts = np.unique(np.linspace(lowest + 1, last, points).astype(int))
+    cuts = np.unique(np.linspace(max(lowest, 1), last, points).astype(int))
     if len(gains.edges):
         prices = steps.ratio[cuts - 1]
         # a conversion makes the first steps dear and the next ones cheap: look further around
         around = np.geomspace(0.25 * prices.min() + TINY, 4.0 * prices.max() + TINY, points)
         return chain_selections(losses, gains, around)
     return _cut(steps, cuts, gains.owner, len(losses))
-
-
-def upper_bound(losses: Array, gains: Gains, budget: float) -> float:
-    """Return a saving that no selection within a loss can exceed (the linear relaxation)."""
-    steps = _hull_steps(losses, gains)
-    spent = np.cumsum(steps.cost)
-    whole = int(np.searchsorted(spent, budget, side="right"))
-    saved = float((steps.ratio * steps.cost)[:whole].sum())
-    if whole < len(spent):
-        left = budget - (spent[whole - 1] if whole else 0.0)
-        saved += float(steps.ratio[whole] * left)
-    return saved
-
-
-def fill(selection: Array, losses: Array, gains: Gains, budget: float) -> Array:
-    """Return a selection with every better choice added that still fits, the best ratio first."""
-    filled = selection.copy()
-    left = budget - float(losses[filled].sum())
-    for column in _hull_steps(losses, gains).column:
-        mates = (gains.owner == gains.owner[column]) & filled
-        more = losses[column] - float(losses[mates].sum())
-        if gains.alone[column] <= gains.alone[mates].sum() or not 0 < more <= left:
-            continue
-        filled[mates] = False
-        filled[column] = True
-        left -= more
-    better = gains.of(filled[None])[0] >= gains.of(selection[None])[0]
-    return filled if better else selection
 
 
 def _hull_steps(losses: Array, gains: Gains) -> _Steps:

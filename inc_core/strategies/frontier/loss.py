@@ -24,6 +24,7 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 # What one recipe deviates on a finite evaluation set, and the share of a loss by which the sum errs.
 LUCK = 0.12
 MISFIT = 0.10
+FAR = 10.0  # times the allowed loss: there the link is twice as wrong, as what breaks breaks in its own way
 
 # Choices of one op fail together: an op with outliers is bad in every integer format.
 KINSHIP = 0.6
@@ -91,33 +92,33 @@ class LossModel:
         self._directions = np.zeros((len(means), 8))
         self._count = 0
 
-    def observe(self, selection: Array, value: float, noise: float = 0.0) -> None:
-        """Learn that a selection has a linked loss.
+    def observe(self, selection: Array, value: float, error: float) -> None:
+        """Learn what a selection loses.
 
         Args:
             selection: Boolean, shape ``(M,)``.
-            value: The linked loss.
-            noise: Standard deviation of the measurement, beside what losses have anyway.
+            value: The loss, on the scale of the means.
+            error: Standard deviation of what is known of it; see ``own_variance``.
         """
         chosen = selection.astype(float)
         if not selection.any():
             return
-        own = noise**2 + self.own_variance(value)
         residual = value - float(chosen @ self.means)
         covariance = self._times(chosen)
-        total = float(chosen @ covariance) + own
+        total = float(chosen @ covariance) + error**2
         if residual**2 > 4.0 * total:
-            # the prior was too sure of these columns: open their tails
-            self._extra[selection] += (residual**2 - total) / selection.sum()
+            # the prior was too sure of these columns: open their tails, each by what it may be off
+            shares = self._deviations[selection] ** 2
+            self._extra[selection] += (residual**2 - total) * shares / shares.sum()
             covariance = self._times(chosen)
-            total = float(chosen @ covariance) + own
+            total = float(chosen @ covariance) + error**2
         self.means = np.maximum(self.means + covariance / total * residual, self.floor)
         self._append(covariance / np.sqrt(total))
 
     @staticmethod
     def own_variance(value: float) -> float:
         """Return the variance that a recipe's linked loss has beside its columns'."""
-        return LUCK**2 + (MISFIT * abs(value)) ** 2
+        return LUCK**2 + (MISFIT * abs(value) * (1.0 + abs(value) / FAR)) ** 2
 
     def rescale(self, selection: Array, value: float) -> None:
         """Scale the prior of columns down, whose sum a hunt found to be ``value``."""
@@ -130,11 +131,19 @@ class LossModel:
 
     def predict(self, selections: Array) -> tuple[Array, Array]:
         """Return mean and variance of selections, shape ``(K, M)`` to ``(K,)`` twice."""
-        rows = selections.astype(float)
+        always = selections.all(axis=0)
+        varying = selections.any(axis=0) & ~always
+        rows = selections[:, varying].astype(float)
+        # what all selections share is summed once
+        spreads = self._deviations**2 + self._extra
+        common = float(self._common[always].sum()) + rows @ self._common[varying]
+        directions = self._directions[:, : self._count]
+        known = directions[always].sum(axis=0) + rows @ directions[varying]
         # at most one column per group is chosen, so kinship within groups adds nothing here
-        spread = rows @ (self._deviations**2 + self._extra) + (rows @ self._common) ** 2
-        known = ((rows @ self._directions[:, : self._count]) ** 2).sum(axis=1)
-        return np.asarray(rows @ self.means), np.maximum(spread - known, 0.0)
+        variances = float(spreads[always].sum()) + rows @ spreads[varying] + common**2
+        variances = variances - (known**2).sum(axis=1)
+        means = float(self.means[always].sum()) + rows @ self.means[varying]
+        return np.asarray(means), np.maximum(variances, 0.0)
 
     def _times(self, chosen: Array) -> Array:
         """Return the covariance times a vector."""

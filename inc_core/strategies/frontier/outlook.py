@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from inc_core.hookspecs.strategy import Forecast
+from inc_core.strategies.frontier.beliefs import Beliefs
 from inc_core.strategies.frontier.gains import Gains
-from inc_core.strategies.frontier.loss import Link, LossModel
+from inc_core.strategies.frontier.loss import Link
 
 __all__ = ["Outlook"]
 
@@ -28,7 +29,7 @@ class Outlook:
     Attributes:
         bound: The largest saving that is still thought possible within the goal.
         trials_left: How many trials the search may still make; ``None`` before it knows.
-        model: Of losses; ``None`` before there is one.
+        beliefs: Of losses; ``None`` before there is one.
     """
 
     def __init__(self, link: Link, gains: Gains) -> None:
@@ -36,7 +37,7 @@ class Outlook:
         self._gains = gains
         self.bound = gains.most()
         self.trials_left: int | None = None
-        self.model: LossModel | None = None
+        self.beliefs: Beliefs | None = None
 
     def widen(self, selections: Array, probability: Array) -> None:
         """Raise the bound to the best of the selections that still may pass."""
@@ -54,8 +55,8 @@ class Outlook:
         if selection is None:
             return Forecast(bound=bound)
         loss = None
-        if self.model is not None:
-            loss = self._link.inverse(float(self.model.predict(selection[None])[0][0]))
+        if self.beliefs is not None:
+            loss = self._link.inverse(self.beliefs.expected(selection)[0])
         saving = float(self._gains.of(selection[None])[0])
         return Forecast(loss, self._speedup(saving), bound, self.trials_left)
 

@@ -13,17 +13,18 @@ import numpy as np
 from inc_core.hookspecs.strategy import Forecast, Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
-from inc_core.strategies.frontier.candidates import expected_improvement, pass_probability, pool
+from inc_core.strategies.frontier.candidates import expected_improvement, pool
 from inc_core.strategies.frontier.chain import chain_selections
-from inc_core.strategies.frontier.exact import polish
+from inc_core.strategies.frontier.climb import climb
 from inc_core.strategies.frontier.finish import build_up
 from inc_core.strategies.frontier.gains import Gains
 from inc_core.strategies.frontier.hunt import hunt
-from inc_core.strategies.frontier.loss import Link
+from inc_core.strategies.frontier.loss import Link, LossModel
 from inc_core.strategies.frontier.neighbours import all_selections
 from inc_core.strategies.frontier.outlook import Outlook
-from inc_core.strategies.frontier.prior import make_model
+from inc_core.strategies.frontier.prior import make_beliefs
 from inc_core.strategies.frontier.schemes import alternatives
+from inc_core.strategies.frontier.sharpen import priorities, sharpen
 from inc_core.strategies.frontier.variables import Variables
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ Asking: TypeAlias = Generator["Recipe | list[Recipe]", "Trial | list[Trial]", T]
 
 logger = logging.getLogger("inc_core.strategies")
 
-PROBE_SAMPLES = 200
+PROBE_SAMPLES = 128  # as many as the runner keeps
+PROBE_UNITS = 1.3  # of evaluations that probes of single ops may cost
+MOST_PROBES = 100
+USUAL_SAMPLES = 5_000  # of an evaluation, where nobody knows
+WORTH_A_PROBE = 0.001  # of all that can be saved
+MOVABLE = 60  # columns that a local search may change
 HUNTS = 3
 # side by side, by how much the goal is taken for tighter or looser: careful and daring ones in turn
 SHIFTS = (0.0, -0.1, 0.1, -0.2, 0.2, -0.3, 0.3)
@@ -47,6 +53,13 @@ BAD = 3.0  # times the allowed loss: other model-wide schemes are looked at
 MUCH_BETTER = 0.7  # of the default's divergence: such a scheme is worth a trial
 SCHEME_TRIALS = 2
 NOTHING_LEFT = 0.01
+# Evaluations that a search may take: more for more groups, until what one more can gain is below what
+# it costs, however many groups there are.
+UNITS_ALWAYS = 1.2
+UNITS_PER_DOUBLING = 1.5
+MOST_UNITS = 9.8
+BLIND = 1.5  # times as many, where trials alone tell one op from another
+MOST_ROUNDS = 3  # times the budget: a trial takes time although it ends early
 WITHOUT_ANY = 10  # trials of the model's choice; then block by block
 
 
@@ -74,7 +87,8 @@ class Search:
         space: What may be proposed.
         context: Criterion, randomness, width and measurements.
         effort: How far to go.
-        budget: Trials; by the number of groups if 0.
+        budget: Rounds of trials; if 0, so many evaluations one after the other as the number of groups
+            needs, of which one that ends early takes its share.
     """
 
     def __init__(
@@ -86,7 +100,11 @@ class Search:
         self.link = Link(context.criterion)
         self.variables = Variables.of(space, space.default())
         size = max(2, len(self.variables.groups))
-        self.budget = budget or max(6, round(effort.scale * (3.3 * math.log2(size) - 5.0)))
+        units = min(MOST_UNITS, UNITS_ALWAYS + UNITS_PER_DOUBLING * math.log2(size))
+        # several side by side tell more than one, though not as much as one after the other
+        self.budget = budget or effort.scale * units / context.width**0.55
+        self.in_trials = bool(budget)
+        self.spent = 0.0
         self.everything = all_selections(self.variables.owner, len(self.variables.groups))
         self.tried: set[bytes] = set()
         self.best: Array | None = None
@@ -113,8 +131,10 @@ class Search:
                 yield from self._other_modes()
             return
         sensitivity = self.context.measure.sensitivity()
-        self.model = self.outlook.model = make_model(self.variables, first, value, sensitivity)
+        beliefs = make_beliefs(self.variables, first, value, self.link.target, sensitivity)
+        self.beliefs = self.outlook.beliefs = beliefs
         if sensitivity is None:
+            self.budget *= 1.0 if self.in_trials else BLIND
             self._hunt(first, value)
         yield from self._explore()
         self.outlook.trials_left = None
@@ -208,36 +228,49 @@ class Search:
 
     def _hunt(self, selection: Array, value: float) -> None:
         self.hunts += 1
-        hunt(selection, value, self.model, self._divergence, self.link.target)
+        hunt(selection, value, self.beliefs, self._divergence, self.link.target)
 
     def _explore(self) -> Proposals:
         """Try what is expected to improve most, learn, until it is not worth a trial."""
         self.last_bad = math.inf
-        for spent in range(1, self.budget + 1):
-            self.outlook.trials_left = self.context.width * (self.budget + 1 - spent)
+        rounds = 0
+        while self.spent < self.budget and rounds < MOST_ROUNDS * self.budget:
+            rounds += 1
+            if rounds == 2:  # the first one often ends it
+                self._sharpen()
+            left = math.ceil(self.budget - self.spent)
+            self.outlook.trials_left = self.context.width * left
             batch = self._choose()
             if not batch:
                 return
             trials = yield from self._ask(batch)
             for selection, trial in zip(batch, trials, strict=True):
                 self._learn(selection, trial)
+            self.spent += max(self._cost(trial) for trial in trials)
             if self._done() or self.misses >= self.effort.patience:
                 return
-            if self.best is None and spent >= WITHOUT_ANY:
+            if self.best is None and rounds >= WITHOUT_ANY:
                 return
 
     def _learn(self, selection: Array, trial: Trial) -> None:
         value, target = self._value(trial), self.link.target
         noise = EARLY_ERROR * (value - target) if trial.status == "rejected_early" else 0.0
-        mean, variance = (float(part[0]) for part in self.model.predict(selection[None]))
-        deviation = math.sqrt(variance + self.model.own_variance(value) + noise**2)
+        mean, deviation = self.beliefs.expected(selection)
+        deviation = math.sqrt(deviation**2 + LossModel.own_variance(value) + noise**2)
         self.residuals.append((value - mean) / deviation)
         self._note(selection, trial)
         self.excess = 0.0 if trial.accepted else 0.5 * self.excess + value - mean
         if self.hunts < HUNTS and self._is_contradicted(value, mean):
             self._hunt(selection, value)
             self.last_bad, self.excess = value, 0.0
-        self.model.observe(selection, value, noise)
+        self.beliefs.judge(selection, value, noise)
+        self.beliefs.observe(selection, value, noise)
+
+    def _cost(self, trial: Trial) -> float:
+        """Return what a trial used up of the budget."""
+        whole = self.context.evaluated_samples
+        known = whole and trial.samples and not self.in_trials
+        return min(1.0, trial.samples / whole) if known else 1.0
 
     def _is_contradicted(self, value: float, mean: float) -> bool:
         """Whether a loss, or a row of them, shows damage that the model does not know."""
@@ -271,7 +304,7 @@ class Search:
     def _best_candidate(self, shift: float) -> Array | None:
         candidates = self.everything
         if candidates is None:
-            candidates = pool(self.model, self.gains, self.link.target, self.best)
+            candidates = pool(self.beliefs, self.gains, self.link.target, self.best)
         candidates = candidates[[row.tobytes() not in self.tried for row in candidates]]
         if not len(candidates):
             return None
@@ -281,15 +314,30 @@ class Search:
             return None
         if self.everything is not None:
             return np.asarray(candidates[index])
-        polished = polish(candidates[index], self.model.means, self.gains)
-        if polished.tobytes() in self.tried:
-            return np.asarray(candidates[index])
-        better = self._expected(polished[None], shift)[0] >= expected[index]
-        return polished if better else np.asarray(candidates[index])
+        chosen = np.asarray(candidates[index])
+        rank = self._priorities()
+        columns = np.argsort(-rank, kind="stable")[:MOVABLE]
+        columns = columns[rank[columns] > 0]
+        moved = climb(
+            chosen, self.variables.owner, columns, lambda rows: self._expected(rows, shift)
+        )
+        return chosen if moved.tobytes() in self.tried else moved
+
+    def _priorities(self) -> Array:
+        return priorities(self.beliefs.means, self.gains.alone, self.link.target)
+
+    def _sharpen(self) -> None:
+        """Probe the columns whose losses decide, as far as that costs little beside a trial."""
+        samples = self.context.evaluated_samples or USUAL_SAMPLES
+        most = min(MOST_PROBES, int(PROBE_UNITS * samples / PROBE_SAMPLES))
+        rank = self._priorities()
+        columns = np.argsort(-rank, kind="stable")[:most]
+        worth = WORTH_A_PROBE * np.maximum(self.gains.alone, 0.0).sum()
+        sharpen(self.beliefs, columns[rank[columns] > worth], self._divergence)
 
     def _expected(self, candidates: Array, shift: float = 0.0) -> Array:
         target = self.link.target + shift
-        probability = pass_probability(self.model, candidates, target, self._doubt())
+        probability = self.beliefs.pass_probability(candidates, target, self._doubt())
         self.outlook.widen(candidates, probability)
         return expected_improvement(candidates, self.gains, probability, self.best_gain)
 
@@ -311,7 +359,7 @@ class Search:
     def _safest(self) -> Array:
         """Return each group's column of least loss per saving, the safest group first."""
         gains = np.maximum(self.gains.alone, 1e-9)
-        ratio = self.model.means / gains
+        ratio = self.beliefs.means / gains
         order = np.argsort(ratio, kind="stable")
         quantized = order[np.isin(order, np.flatnonzero(self.variables.is_quantized))]
         _, at = np.unique(self.variables.owner[quantized], return_index=True)

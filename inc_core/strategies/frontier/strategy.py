@@ -16,8 +16,8 @@ __all__ = ["FrontierStrategy"]
 
 EFFORTS = {
     "first": Effort(scale=1.0, worth=0.01, patience=4, at_first=True),
-    "balanced": Effort(scale=1.0, worth=0.002, patience=8),
-    "max": Effort(scale=2.2, worth=0.0005, patience=16),
+    "balanced": Effort(scale=1.0, worth=0.003, patience=8),
+    "max": Effort(scale=2.2, worth=0.001, patience=16),
 }
 
 
@@ -30,7 +30,8 @@ class FrontierStrategy:
     Args:
         effort: ``"first"`` stops at the first accepted trial, ``"balanced"`` when a trial is not
             worth its cost, ``"max"`` later.
-        budget: Trials after which the search for better ones ends; by the number of groups if 0.
+        budget: Trials after which the search for better ones ends. If 0, evaluations by the number of
+            groups, of which a trial that ends early takes its share.
 
     Raises:
         StrategyError: If the effort is unknown or the budget negative.

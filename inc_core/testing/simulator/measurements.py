@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -26,12 +28,14 @@ class SimulatedMeasurements:
     Attributes:
         units: What was paid so far.
         probes: How many divergences were measured.
+        seconds: CPU seconds that the simulation itself took, which are not the strategy's.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.units = 0.0
         self.probes = 0
+        self.seconds = 0.0
         self._sensitivity: Mapping[OpKey, Mapping[OpConfig, float]] | None = None
         self._divergences: dict[tuple[bytes, int], float] = {}
 
@@ -40,9 +44,16 @@ class SimulatedMeasurements:
         if self.problem.constants.sensitivity == "none":
             return None
         if self._sensitivity is None:
-            self.units += self._sweep_units()
-            self._sensitivity = self._by_op(self._sensitivities())
+            with self._simulating():
+                self.units += self._sweep_units()
+                self._sensitivity = self._by_op(self._sensitivities())
         return self._sensitivity
+
+    @contextmanager
+    def _simulating(self) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.seconds += time.process_time() - start
 
     def _sweep_units(self) -> float:
         problem = self.problem
@@ -68,9 +79,13 @@ class SimulatedMeasurements:
 
     def latency(self) -> LatencyTable | None:
         """Return noisy seconds of each op in each choice, and of the conversions."""
-        problem = self.problem
-        if not problem.constants.timer:
+        if not self.problem.constants.timer:
             return None
+        with self._simulating():
+            return self._latencies()
+
+    def _latencies(self) -> LatencyTable:
+        problem = self.problem
         rng = np.random.default_rng([problem.seed, 2])
         noise = problem.constants.latency_noise
         seconds = problem.seconds * np.exp(noise * rng.normal(size=problem.seconds.shape))
@@ -92,6 +107,10 @@ class SimulatedMeasurements:
 
     def divergence(self, recipe: Recipe, samples: int) -> float:
         """Return how far the outputs are from float's: the damage, hidden or not, in another scale."""
+        with self._simulating():
+            return self._divergence(recipe, samples)
+
+    def _divergence(self, recipe: Recipe, samples: int) -> float:
         problem = self.problem
         vector = problem.vector(recipe)
         key = (vector.tobytes(), samples)

@@ -57,7 +57,9 @@ def test_with_one_the_search_goes_on_and_objectives_decide(search):
 
 
 def test_frontier_finds_the_layers_that_must_stay_float(search):
-    result = tune(search.job(strategy=FrontierStrategy(), exit_policy=ExitPolicyConfig(timeout=0)))
+    result = tune(
+        search.job(strategy=FrontierStrategy("max"), exit_policy=ExitPolicyConfig(timeout=0))
+    )
     accepted = [trial.recipe for trial in result.trials if trial.accepted]
     fewest = min(
         ([op.name for op in r.ops if not r.ops[op].is_quantized] for r in accepted), key=len
