@@ -39,7 +39,10 @@ class Scale:
     def of(cls, name: str, qparams: QParams) -> Scale:
         """Convert checked ``qparams`` of the tensor called ``name``."""
         check_activation(name, qparams)
-        return cls(float(qparams.scale), int(qparams.zero_point))
+        # torch's packed convolutions take the reciprocal of a reciprocal: a scale that survives that gives
+        # the same integers in every form of a graph. It moves by one unit in the last place at most.
+        inverse = np.float32(1.0) / np.float32(qparams.scale)
+        return cls(float(np.float32(1.0) / inverse), int(qparams.zero_point))
 
     @property
     def lowest(self) -> float:

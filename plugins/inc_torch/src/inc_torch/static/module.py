@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 
 from inc_torch.static.packed import pack
+from inc_torch.static.region import with_regions
 
 __all__ = ["StaticModule"]
 
@@ -16,10 +17,10 @@ __all__ = ["StaticModule"]
 class StaticModule(nn.Module):
     """Runs a lowered graph in the form that suits the caller.
 
-    Eager calls and ``torch.compile`` get the packed form, which is no part of the module's state:
-    ``state_dict``, ``copy.deepcopy`` and pickling see ``lowered`` only, with its plain integer weights.
-    ``torch.export`` gets ``lowered`` itself, so that an exported program consists of torch's own ops and
-    plain tensors.
+    Eager calls get the packed form with its chains of convolutions in TorchScript, ``torch.compile`` the
+    packed form alone. Both are no part of the module's state: ``state_dict``, ``copy.deepcopy`` and
+    pickling see ``lowered`` only, with its plain integer weights. ``torch.export`` gets ``lowered``
+    itself, so that an exported program consists of torch's own ops and plain tensors.
 
     After integer weights were changed in place, call ``repack``; ``load_state_dict`` does so.
 
@@ -45,22 +46,36 @@ class StaticModule(nn.Module):
         self.register_load_state_dict_post_hook(_repack)
 
     def repack(self) -> None:
-        """Make the packed form anew from the plain integer weights."""
-        # past nn.Module, which would take it for a submodule with a state of its own
-        object.__setattr__(self, "_packed", pack(self.lowered))
+        """Make the fast forms anew from the plain integer weights."""
+        # past nn.Module, which would take them for submodules with a state of their own
+        object.__setattr__(self, "_eager", pack(with_regions(self.lowered)))
+        object.__setattr__(self, "_compiled", None)
 
     def _run(self, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_exporting():
             return self.lowered(*args, **kwargs)
-        return self._packed(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            assert self._is_ready_for_compilers()
+            return self._compiled(*args, **kwargs)
+        return self._eager(*args, **kwargs)
+
+    @torch._dynamo.assume_constant_result
+    def _is_ready_for_compilers(self) -> bool:
+        """Make the packed form on the first compilation; a tracer runs this and keeps the answer."""
+        if self._compiled is None:
+            object.__setattr__(self, "_compiled", pack(self.lowered))
+        return True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_packed"}
+        state = {name: value for name, value in self.__dict__.items() if name not in _FORMS}
         return StaticModule, (self.lowered,), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.repack()
+
+
+_FORMS = ("_eager", "_compiled")
 
 
 def _new_object(cls: type, lowered: fx.GraphModule) -> Any:

@@ -1,7 +1,7 @@
 """The packed form of a lowered graph: weights laid out for oneDNN once, additions in place.
 
-It gives the same integers as the graph it is made of. Packed weights are opaque tensors, which can be
-neither copied nor saved: they live in this form only.
+It gives the same integers as the graph it is made of, eagerly and inside ``torch.compile``. Packed
+weights are opaque tensors, which can be neither copied nor saved: they live in this form only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from inc_torch.static import ops, packed_linear
+from inc_torch.static import ops, packed_linear, rounding
 from inc_torch.static.prepare import attribute
 
 __all__ = ["copy_graph", "named_arguments", "pack", "put_constant"]
@@ -94,7 +94,7 @@ def _rewrite_conv_add(module: fx.GraphModule, node: fx.Node, given: Mapping[str,
             _conv_arguments(module, node, given)
         )
         other = given["q_other"]
-        if not may_overwrite(other, node):
+        if other is given["q_x"] or not _may_overwrite(other, node):
             cl = {"memory_format": torch.channels_last}
             other = module.graph.call_function(torch.ops.aten.clone.default, (other,), cl)
         new = module.graph.call_function(
@@ -108,7 +108,7 @@ def _rewrite_conv_add(module: fx.GraphModule, node: fx.Node, given: Mapping[str,
     _replace(node, new)
 
 
-def may_overwrite(tensor: fx.Node, user: fx.Node) -> bool:
+def _may_overwrite(tensor: fx.Node, user: fx.Node) -> bool:
     """Whether ``user`` is the last to see the memory of ``tensor``, which a convolution made."""
     if tensor.target not in _OWN_CHANNELS_LAST_MEMORY:
         return False
@@ -186,6 +186,11 @@ def _no_zero_points(module: fx.GraphModule, channels: int) -> fx.Node:
     return put_constant(module, f"_zeros_{channels}", torch.zeros(channels, dtype=torch.int32))
 
 
+def _rewrite_quantize(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
+    node.target = rounding.quantize
+    node.args, node.kwargs = tuple(given.values()), {}
+
+
 def _replace(node: fx.Node, new: fx.Node) -> None:
     node.replace_all_uses_with(new)
     node.graph.erase_node(node)
@@ -196,6 +201,7 @@ _REWRITES: Mapping[Any, Callable[[fx.GraphModule, fx.Node, Mapping[str, Any]], N
     ops.conv_add: _rewrite_conv_add,
     ops.linear: _rewrite_linear,
     ops.linear_add: _rewrite_linear_add,
+    ops.quantize: _rewrite_quantize,
 }
 _CONVOLUTIONS = {
     ops.conv,

@@ -15,6 +15,8 @@ from inc_core.errors import QuantizationError
 from inc_core.quant.qparams import QParams
 from inc_core.testing.oracle import snr_db
 from inc_torch.static import StaticConfig, lower, tensors_of
+from inc_torch.static.packed import pack
+from inc_torch.static.region import with_regions
 
 # roundings that fall the other way are all that may differ: one step of 256 here and there
 CLOSE_DB = 35.0
@@ -189,6 +191,9 @@ def test_net_equals_the_oracle_and_is_fused(lab: Any, case: tuple) -> None:
     for one, other in zip(as_tuple(outputs), as_tuple(oracle), strict=True):
         assert snr_db(other.numpy(), one.numpy()) > CLOSE_DB
     assert lab.called(lowered) == expected
+    for form in (pack(lowered), pack(with_regions(lowered))):
+        for one, other in zip(as_tuple(form(*inputs)), as_tuple(outputs), strict=True):
+            assert torch.equal(one, other)
 
 
 def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
