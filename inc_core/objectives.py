@@ -44,6 +44,7 @@ class Performance:
     """Latency: the median time of one batch, in seconds."""
 
     higher_is_better = False
+    is_latency = True
 
     def measure(self, run: ObjectiveRun) -> float:
         """Return the latency of one batch in seconds."""

@@ -29,7 +29,9 @@ class Objective(Protocol):
     """Measures one number of a trial's model beside its accuracy.
 
     Smaller is better unless ``higher_is_better`` says otherwise; ``None`` takes the metric's direction.
-    ``run`` gives ``predict()`` (one batch), ``size_bytes()`` and ``latency_seconds()``.
+    ``run`` gives ``predict()`` (one batch), ``size_bytes()`` and ``latency_seconds()``. A class that says
+    ``is_latency = True`` gives seconds of one batch: the best models are then timed once more at the
+    end, interleaved, and its value is replaced by what that says.
 
     Example::
 

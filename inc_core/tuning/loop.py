@@ -17,6 +17,7 @@ from inc_core.tuning.checks import Scores
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.early_stop import make_gate, wants_scores
 from inc_core.tuning.evaluate import Evaluation
+from inc_core.tuning.finalists import finalists, refined
 from inc_core.tuning.history import History
 from inc_core.tuning.integrity import FloatModelGuard
 from inc_core.tuning.job import TuningJob
@@ -144,6 +145,7 @@ class _Search:
         self.signals.patient = True
         try:
             stop = self._confirmed(self._explore())
+            self._compare_finalists(stop)
         except KeyboardInterrupt:
             # at once: the running trial is lost, what is finished counts
             stop = INTERRUPTED
@@ -378,6 +380,21 @@ class _Search:
         self._note_best(trial)
         self.history.accept(trial.number)
         return Stop("goal_met", f"trial {trial.number} met the accuracy goal on all samples")
+
+    def _compare_finalists(self, stop: Stop) -> None:
+        """Time the best accepted models side by side; the best of them by that is the winner."""
+        if stop.reason in ("interrupted", "timeout"):
+            return  # there is no time left
+        chosen = finalists(self.job, self.ranking, self.trials)
+        if not chosen:
+            return
+        timed = refined(self.job, chosen)
+        for trial in timed:
+            self.trials[trial.number - 1] = trial
+        best = self.ranking.best(timed)
+        if best is not None and self.best is not None and best.number != self.best.number:
+            self.history.accept(best.number)
+        self.best = best
 
     def _result(self, stop: Stop) -> TuningResult:
         return TuningResult(

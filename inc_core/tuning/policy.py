@@ -176,8 +176,9 @@ class Ranking:
     def best(self, trials: Iterable[Trial]) -> Trial | None:
         """Return the accepted trial of least cost, the more accurate and earlier one on a tie."""
         accepted = [trial for trial in trials if trial.accepted and trial.accuracy is not None]
-        return min(accepted, key=self._key, default=None)
+        return min(accepted, key=self.order, default=None)
 
-    def _key(self, trial: Trial) -> tuple[float, float, int]:
+    def order(self, trial: Trial) -> tuple[float, float, int]:
+        """Return what accepted trials are sorted by, the best first."""
         assert trial.accuracy is not None
         return self.cost(trial), self.criterion.loss(trial.accuracy), trial.number

@@ -1,4 +1,4 @@
-"""Latency of two models side by side: interleaved rounds, so that drift of the machine cancels."""
+"""Latency of models side by side: interleaved rounds, so that drift of the machine cancels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Latency", "LatencyComparison", "compare_latency"]
+__all__ = ["Latency", "LatencyComparison", "Share", "compare_latency", "interleaved"]
 
 # Long enough for a 5 % difference to show on a noisy desktop, short against any search.
 MAX_SECONDS = 5.0
@@ -94,21 +94,59 @@ def compare_latency(
         max_seconds: Bound of the whole comparison, in seconds.
         clock: Seconds.
     """
+    rounds = _rounds([baseline, tuned], max_seconds, clock)
+    return _summarize([(one, other) for one, other in rounds])
+
+
+@dataclass(frozen=True)
+class Share:
+    """Time of one call as a multiple of the first call's: median over rounds and its 95 % interval."""
+
+    median: float
+    lo: float
+    hi: float
+
+
+def interleaved(
+    calls: Sequence[Callable[[], Any]],
+    *,
+    max_seconds: float = MAX_SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Share]:
+    """Time calls in interleaved rounds, each round in the other order; the first has share 1.
+
+    Ends as ``compare_latency`` does.
+
+    Args:
+        calls: Each runs the same batch through one model.
+        max_seconds: Bound of the whole comparison, in seconds.
+        clock: Seconds.
+    """
+    rounds = _rounds(calls, max_seconds, clock)
+    found = []
+    for index in range(len(calls)):
+        ratios = sorted(max(row[index], 1e-9) / max(row[0], 1e-9) for row in rounds)
+        lo, hi = _median_interval(len(ratios))
+        found.append(Share(float(np.median(ratios)), ratios[lo], ratios[hi]))
+    return found
+
+
+def _rounds(
+    calls: Sequence[Callable[[], Any]], max_seconds: float, clock: Callable[[], float]
+) -> list[list[float]]:
+    """Return the seconds of each call in each round; every other round runs backwards."""
     start = clock()
     for _ in range(WARMUP_ROUNDS):
-        baseline()
-        tuned()
+        for call in calls:
+            call()
         if clock() - start > max_seconds / 4:
             break
-    pairs: list[tuple[float, float]] = []
-    while len(pairs) < MIN_ROUNDS or (len(pairs) < MAX_ROUNDS and clock() - start < max_seconds):
-        if len(pairs) % 2 == 0:
-            first = _timed(baseline, clock)
-            pairs.append((first, _timed(tuned, clock)))
-        else:
-            first = _timed(tuned, clock)
-            pairs.append((_timed(baseline, clock), first))
-    return _summarize(pairs)
+    rounds: list[list[float]] = []
+    while len(rounds) < MIN_ROUNDS or (len(rounds) < MAX_ROUNDS and clock() - start < max_seconds):
+        order = range(len(calls)) if len(rounds) % 2 == 0 else reversed(range(len(calls)))
+        seconds = {index: _timed(calls[index], clock) for index in order}
+        rounds.append([seconds[index] for index in range(len(calls))])
+    return rounds
 
 
 def _timed(call: Callable[[], Any], clock: Callable[[], float]) -> float:

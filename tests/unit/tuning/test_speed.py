@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from inc_core.tuning.speed import MAX_ROUNDS, MIN_ROUNDS, LatencyComparison, compare_latency
+from inc_core.tuning.speed import (
+    MAX_ROUNDS,
+    MIN_ROUNDS,
+    LatencyComparison,
+    compare_latency,
+    interleaved,
+)
 
 
 class Machine:
@@ -70,3 +76,12 @@ def test_slow_models_stop_at_the_time_but_not_below_the_least_rounds():
 def test_json_and_back():
     comparison = compare(Machine(), 0.02, 0.01)
     assert LatencyComparison.from_json(comparison.to_json()) == comparison
+
+
+def test_several_are_timed_in_rounds_that_run_back_and_forth():
+    machine = Machine(drift=0.01)
+    calls = [machine.call(name, seconds) for name, seconds in (("a", 2), ("b", 1), ("c", 4))]
+    shares = interleaved(calls, max_seconds=1e9, clock=machine.clock)
+    assert [share.median for share in shares] == pytest.approx([1.0, 0.5, 2.0], rel=0.03)
+    assert all(share.lo <= share.median <= share.hi for share in shares)
+    assert machine.calls[9:15] == ["a", "b", "c", "c", "b", "a"]
