@@ -164,7 +164,7 @@ class TorchAdaptor(Adaptor):
 
     def _plan(self, model: TorchModel) -> Plan:
         if model not in self._plans:
-            self._plans[model] = make_plan(model, self._table)
+            self._plans[model] = make_plan(model, self._table, self.context.inputs)
         return self._plans[model]
 
 

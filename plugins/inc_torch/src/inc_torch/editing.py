@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx
 
+from inc_torch.naming import op_name
 from inc_torch.static.prepare import attribute
+
+if TYPE_CHECKING:
+    from inc_torch.weight_only import QuantizedWeight
 
 __all__ = ["Editor", "float_dtype", "only_user", "shared_copy"]
 
@@ -27,11 +32,19 @@ class Editor:
 
     Args:
         module: The graph, such as ``shared_copy`` gives.
+        chosen: Weights in few bits, by op name.
     """
 
-    def __init__(self, module: fx.GraphModule) -> None:
+    def __init__(
+        self, module: fx.GraphModule, chosen: Mapping[str, QuantizedWeight] | None = None
+    ) -> None:
         self.module = module
         self.graph = module.graph
+        self._chosen = chosen or {}
+
+    def chosen_weight(self, node: fx.Node) -> QuantizedWeight:
+        """Return the quantized weight of a weight-only op."""
+        return self._chosen[op_name(node)]
 
     def tensor(self, node: Any) -> Tensor | None:
         """Return the constant that a node reads; ``None`` for ``None``."""

@@ -19,6 +19,7 @@ from inc_torch.editing import Editor, shared_copy
 from inc_torch.naming import nodes_by_name, op_name, op_type, tensor_key
 from inc_torch.op_table import Row
 from inc_torch.static import StaticConfig, lower, tensors_of
+from inc_torch.weight_only import Chosen
 
 __all__ = ["BIAS_CORRECTION", "WeightCache", "quantized_graph"]
 
@@ -46,6 +47,7 @@ def quantized_graph(
     table: Sequence[Row],
     *,
     weights: WeightCache,
+    chosen: Chosen | None = None,
     observed: frozenset[TensorKey] = frozenset(),
     options: Sequence[str] = (),
 ) -> fx.GraphModule:
@@ -57,13 +59,14 @@ def quantized_graph(
         calibration: Gives the ranges of static ops.
         table: The rows of the run.
         weights: Of this float graph.
+        chosen: The weights of weight-only ops.
         observed: Tensors whose ranges can be asked for beyond those that must be there.
         options: Model-wide options in force.
 
     Raises:
         QuantizationError: If there is no such op, or it cannot run its config.
     """
-    editor = Editor(shared_copy(graph))
+    editor = Editor(shared_copy(graph), chosen)
     nodes = nodes_by_name(editor.module)
     for name in configs:
         if name not in nodes:

@@ -115,14 +115,33 @@ def pack_int4_weight(
 
 def unpack_int4_weight(weight: Int4Weight) -> Tensor:
     """Give back the dequantized weight, float32, shape ``(out_features, in_features)``."""
-    halves = torch.stack([weight.packed & 15, weight.packed >> 4], 2)  # (panels, K / 8, 2, 32, 4)
-    q = halves.permute(0, 3, 1, 2, 4).reshape(weight.packed.shape[0] * 32, -1).float()
+    q = _padded_codes(weight).float()
     scales = weight.scales.float().t().repeat_interleave(weight.group_size, 1)
     if weight.zero_points is None:
         centred = q - 8
     else:
         centred = q - weight.zero_points.float().t().repeat_interleave(weight.group_size, 1)
     return (centred * scales)[: weight.out_features, : weight.in_features]
+
+
+def int4_codes(weight: Int4Weight) -> tuple[Tensor, Tensor, Tensor]:
+    """Give back what was packed.
+
+    Returns:
+        Codes uint8 ``(N, K)``, float32 scales and uint8 zero points ``(N, G)``.
+    """
+    n = weight.out_features
+    scales = weight.scales.float().t()[:n].contiguous()
+    if weight.zero_points is None:
+        zero_points = torch.full_like(scales, 8, dtype=torch.uint8)
+    else:
+        zero_points = weight.zero_points.t()[:n].contiguous()
+    return _padded_codes(weight)[:n, : weight.in_features], scales, zero_points
+
+
+def _padded_codes(weight: Int4Weight) -> Tensor:
+    halves = torch.stack([weight.packed & 15, weight.packed >> 4], 2)  # (panels, K / 8, 2, 32, 4)
+    return halves.permute(0, 3, 1, 2, 4).reshape(weight.packed.shape[0] * 32, -1)
 
 
 def _check_int4(q: Tensor, group_size: int) -> None:

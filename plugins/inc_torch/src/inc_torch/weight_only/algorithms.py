@@ -17,7 +17,7 @@ from inc_torch.weight_only.hqq import hqq
 from inc_torch.weight_only.rtn import rtn
 from inc_torch.weight_only.statistics import InputStatistics
 
-__all__ = ["ALGORITHMS", "Algorithm", "quantize_weight"]
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm_of", "quantize_weight"]
 
 
 class _Quantize(Protocol):
@@ -42,6 +42,20 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 }
 
 
+def algorithm_of(spec: TensorSpec) -> Algorithm:
+    """Return the algorithm that a spec names; rounding to nearest is the observer minmax.
+
+    Raises:
+        QuantizationError: If there is no such algorithm.
+    """
+    name = "rtn" if spec.algorithm == "minmax" else spec.algorithm
+    if name not in ALGORITHMS:
+        raise QuantizationError(
+            f"no weight-only algorithm {spec.algorithm!r}; known: {', '.join(ALGORITHMS)}"
+        )
+    return ALGORITHMS[name]
+
+
 def quantize_weight(
     weight: Tensor, spec: TensorSpec, statistics: InputStatistics | None = None
 ) -> QuantizedWeight:
@@ -51,12 +65,7 @@ def quantize_weight(
         QuantizationError: If the algorithm is unknown, or as the algorithm.
         CalibrationError: If the algorithm needs statistics and there are none, or of no row.
     """
-    name = "rtn" if spec.algorithm == "minmax" else spec.algorithm
-    if name not in ALGORITHMS:
-        raise QuantizationError(
-            f"no weight-only algorithm {spec.algorithm!r}; known: {', '.join(ALGORITHMS)}"
-        )
-    algorithm = ALGORITHMS[name]
+    algorithm, name = algorithm_of(spec), spec.algorithm
     if algorithm.needs_inputs and (statistics is None or statistics.rows == 0):
         raise CalibrationError(
             f"{name} needs calibration data that reaches this layer, and there was none; "

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.node import map_arg
 
-from inc_torch.editing import read_attribute
+from inc_torch.static.prepare import attribute
 from inc_torch.weight_only.statistics import InputStatistics, Moments
 
 __all__ = ["Sink", "stream_statistics"]
@@ -114,7 +114,7 @@ def _run(
         if node.op == "placeholder":
             values[node] = next(placeholders)
         elif node.op == "get_attr":
-            values[node] = read_attribute(graph, node.target)
+            values[node] = attribute(graph, str(node.target))
         elif node.op == "call_function":
             args, kwargs = map_arg((node.args, dict(node.kwargs)), value_of)
             values[node] = node.target(*args, **kwargs)
