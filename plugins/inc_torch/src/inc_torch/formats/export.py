@@ -38,6 +38,12 @@ def export_checkpoint(model: TorchModel, directory: str | Path, layout: str = "g
         ConfigError: If the layout is unknown.
         UnsupportedModelError: If no weight is quantized, or something has no place in the layout.
     """
+    for op, config in model.facts.ops.items():
+        if config.mode not in ("weight_only", "fp32"):
+            raise UnsupportedModelError(
+                f"{op.name!r} runs as {config}; a checkpoint of these formats holds weight-only and "
+                "float32 ops alone"
+            )
     layers: dict[str, StoredLayer] = {}
     others: dict[str, Tensor] = {}
     configs = {op.name: config for op, config in model.facts.ops.items()}
