@@ -64,10 +64,13 @@ class LocalCluster:
     def have(self, count):
         """Make it that many healthy workers: the dead and those beyond are replaced or ended."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
+        if self.scheduler.poll() is not None:
+            for worker in self.workers:  # they do not look for another one
+                end(worker)
+            self.workers = []
+            self.start_scheduler()
         while len(self.workers) > count:
             end(self.workers.pop())
-        if self.scheduler.poll() is not None:
-            self.start_scheduler()
         while len(self.workers) < count:
             self.add_worker()
         assert wait_until(lambda: self.count() == count), "the workers did not come"

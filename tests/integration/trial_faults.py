@@ -34,6 +34,20 @@ def greedy(samples):
     del held
 
 
+def kill_parent(folder):
+    """End the process that started this one; with it ends this one."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(300)
+
+
+def latch(folder):
+    """Say that the trial is running, and wait until it may end."""
+    Path(folder, "reached").touch()
+    end = time.monotonic() + 120
+    while not Path(folder, "released").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 FAULTS = {
     "abort": lambda folder: os.abort(),
     "kill": lambda folder: os.kill(os.getpid(), signal.SIGKILL),
@@ -41,6 +55,8 @@ FAULTS = {
     "hang": lambda folder: time.sleep(300),
     "hog": lambda folder: (np.ones(40_000_000), time.sleep(300)),  # 320 MB
     "meet": meet,
+    "kill_parent": kill_parent,
+    "latch": latch,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ from inc_core.tuning.runner.host import Plan
 from inc_core.tuning.runner.link import Link, PlaceLostError
 
 __all__ = ["Courier", "News"]
+
+
+logger = logging.getLogger("inc_core.tuning")
 
 
 class News(NamedTuple):
@@ -103,9 +107,15 @@ class Courier:
         entries = self._bundle.entries()
         unknown = [entry for entry in entries if entry.digest not in self._there]
         if unknown:
-            for entry in self._call("missing", unknown):
+            missing = self._call("missing", unknown)
+            for entry in missing:
                 for number, chunk in enumerate(self._bundle.chunks(entry)):
                     self._call("put", entry, chunk, number == 0)
+            logger.info(
+                "worker %s reads %d files of the job by itself and was sent %d (%.1f MB)",
+                self.place.name, len(unknown) - len(missing), len(missing),
+                sum(entry.size for entry in missing) / 1e6,
+            )  # fmt: skip
             self._there.update(entry.digest for entry in unknown)
         return entries
 

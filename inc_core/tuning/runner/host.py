@@ -84,7 +84,7 @@ class Host:
         """Return the files that have to be sent."""
         return self._store.missing(entries)
 
-    def put(self, entry: Entry, chunk: bytes, *, first: bool) -> None:
+    def put(self, entry: Entry, chunk: bytes, first: bool) -> None:
         """Take a part of a file."""
         self._store.put(entry, chunk, first=first)
 

@@ -26,6 +26,9 @@ __all__ = ["Address", "DaskLink", "Link", "LinkLostError", "PlaceLostError", "ca
 # Within this time a scheduler answers, or it is out of reach.
 CONNECT_SECONDS = 5.0
 
+# A client that cannot say goodbye within this time is forgotten.
+CLOSE_SECONDS = 1.0
+
 _FOLDER = "inc"
 
 
@@ -171,10 +174,10 @@ class DaskLink:
         """End what belongs to this connection."""
         for address in list(self._futures):
             self.give_up(address)
-        with contextlib.suppress(Exception):
-            self._client.run(tell_host, self._run, "close", (), on_error="ignore")
-        with contextlib.suppress(Exception):
-            self._client.close(timeout=CONNECT_SECONDS)
+        with contextlib.suppress(Exception):  # the scheduler is out of reach
+            if self._client.status == "running":
+                self._client.run(tell_host, self._run, "close", (), on_error="ignore")
+            self._client.close(timeout=CLOSE_SECONDS)
 
 
 def call_host(run: str, method: str, arguments: tuple[Any, ...]) -> Any:
