@@ -1,0 +1,154 @@
+"""inc beside its peers on ONNX models: ``python benchmarks/peers/compare.py``.
+
+Peers: NNCF's accuracy control and neural-compressor 2.6 and 1.14, each in an environment of its own that
+this script makes (a few hundred MB, needs a package index). Each contender runs in a process of its
+own, on one core, within a limit of CPU time; the final models are then timed interleaved in one
+process by one ONNX Runtime. What is in OUT already is not run again: delete a folder to repeat it.
+
+Trained models and data come from the folder that INC_ASSETS names; the ResNet-50 has random weights, and its
+score is how much of the float output's energy remains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import timing  # noqa: E402 - lies one folder above, and installs nowhere
+from environments import python_of  # noqa: E402
+from rivals import CONTENDERS  # noqa: E402
+from tasks import NAMES, TRAINED, prepare  # noqa: E402
+
+SLOWEST = 4  # times the CPU limit: wall time of a contender that waits, or shares its core
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=list(NAMES), choices=NAMES)
+    names = list(CONTENDERS)
+    parser.add_argument("--contenders", nargs="+", default=names, choices=names)
+    parser.add_argument("--limit", type=int, default=600, help="CPU seconds of each contender")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="contenders side by side, on other cores"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/peers"))
+    parser.add_argument("--table", action="store_true", help="only print what OUT holds")
+    options = parser.parse_args()
+    out = options.out.resolve()
+    if not options.table:
+        compare(options, out)
+    timing.print_heading(
+        "peers", "onnxruntime", "onnx", "inc-core", "inc-onnx", clock="1 core each, CPU seconds"
+    )
+    for model in options.models:
+        print_results(model, out / model)
+
+
+def compare(options: argparse.Namespace, out: Path) -> None:
+    """Run what OUT does not hold yet, then time all final models."""
+    data = out / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    if set(options.models) - set(TRAINED):
+        prepare(data)
+    envs = {name: python_of(CONTENDERS[name][0], out / "envs") for name in options.contenders}
+    cores: queue.Queue[int] = queue.Queue()
+    for core in sorted(os.sched_getaffinity(0))[-options.jobs :]:
+        cores.put(core)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for model in options.models:
+            one = partial(
+                run_one, model=model, data=data, out=out, limit=options.limit, cores=cores
+            )
+            list(pool.map(lambda name: one(name, envs[name]), options.contenders))  # noqa: B023
+            timed = [sys.executable, str(HERE / "speed.py"), model, str(data), str(out)]
+            subprocess.run(timed, check=True, env=_environment())
+
+
+def run_one(
+    contender: str, python: str, *, model: str, data: Path, out: Path, limit: int, cores: Any
+) -> None:
+    """Run one contender on one model, unless its result is there."""
+    folder = out / model / contender
+    if (folder / "result.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        python,
+        str(HERE / "run_one.py"),
+        contender,
+        model,
+        str(data),
+        str(folder),
+        str(limit),
+    ]
+    core = cores.get()
+    with (folder / "log.txt").open("w") as log:
+        try:
+            code = subprocess.run(
+                [*command, str(core)],
+                stdout=log, stderr=log, cwd=folder, env=_environment(), timeout=SLOWEST * limit,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            code = -1
+        finally:
+            cores.put(core)
+    watch = folder / "watch.json"
+    result = json.loads(watch.read_text()) if watch.exists() else {}
+    done = (folder / "done").exists()
+    result |= {"state": "ended" if done else ("failed" if code == 1 else "limit"), "limit": limit}
+    (folder / "result.json").write_text(json.dumps(result, indent=1))
+    print(f"  {model}, {contender}: {result['state']}", flush=True)
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def print_results(model: str, folder: Path) -> None:
+    """Print the table of one model."""
+    speeds = json.loads((folder / "speed.json").read_text())
+    rows = [
+        row(name, json.loads((folder / name / "result.json").read_text()), speeds.get(name))
+        for name in CONTENDERS
+        if (folder / name / "result.json").exists()
+    ]
+    header = ("contender", "units", "accepted after", "ended after", "final score", "times float")
+    print_goal = next(
+        (r for r in (folder / n / "result.json" for n in CONTENDERS) if r.exists()), None
+    )
+    goal = json.loads(print_goal.read_text()).get("goal") if print_goal else None
+    needed = "" if goal is None else f", {goal:.4f} needed"
+    timing.print_table(f"{model}: float {speeds['float']['score']:.4f}{needed}", header, rows)
+
+
+def row(name: str, result: dict[str, Any], speed: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return the cells of one contender; seconds are CPU (wall)."""
+    limit = f"> {result['limit']} CPU s"
+    accepted = result.get("accepted")
+    if result["state"] == "failed":
+        return name, f"{result.get('units', 0):.1f}", "failed", "failed", "", ""
+    ended = f"{result['cpu']:.0f} ({result['seconds']:.0f})" if "cpu" in result else limit
+    return (
+        name,
+        f"{result.get('units', 0):.1f}",
+        f"{accepted['cpu']:.0f} ({accepted['seconds']:.0f})" if accepted else "never",
+        ended,
+        "no model" if speed is None else f"{speed['score']:.4f}",
+        "" if speed is None else f"{speed['speedup']:.2f} [{speed['low']:.2f}-{speed['high']:.2f}]",
+    )
+
+
+if __name__ == "__main__":
+    main()
