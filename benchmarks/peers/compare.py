@@ -30,7 +30,7 @@ from environments import python_of  # noqa: E402
 from rivals import CONTENDERS  # noqa: E402
 from tasks import NAMES, TRAINED, prepare  # noqa: E402
 
-SLOWEST = 4  # times the CPU limit: wall time of a contender that waits, or shares its core
+SLOWEST = 10  # times the CPU limit: wall time of a contender that waits, or shares its core
 
 
 def main() -> None:

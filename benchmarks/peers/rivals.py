@@ -94,12 +94,7 @@ def _metric_of(task: Task, watch: Watch) -> type:
 
 
 def _scores_at(task: Task, predictions: Any, numbers: Any) -> Any:
-    return np.array(
-        [
-            task.scores(predictions[k : k + 1], slice(int(number), int(number) + 1))[0]
-            for k, number in enumerate(numbers)
-        ]
-    )
+    return task.scores(predictions, np.asarray(numbers))
 
 
 def _probed(run: Path) -> int:

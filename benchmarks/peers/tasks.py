@@ -53,7 +53,7 @@ class Task:
     tolerance: float
     speed_batch: int
 
-    def scores(self, outputs: Array, at: slice) -> Array:
+    def scores(self, outputs: Array, at: slice | Array) -> Array:
         """Return the score of each sample, 0 to 1, given the outputs of ``inputs[at]``."""
         labels = self.labels[at]
         if labels.ndim == 1:

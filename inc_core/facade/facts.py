@@ -12,7 +12,8 @@ from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.tuning.measure import size_on_disk
 from inc_core.tuning.speed import LatencyComparison, compare_latency
-from inc_core.tuning.trial import Baseline, Trial, TuningResult
+from inc_core.tuning.story import rows_of
+from inc_core.tuning.trial import LATENCY, Baseline, Trial, TuningResult
 
 __all__ = ["as_float", "compare_speed", "gather_facts"]
 
@@ -58,6 +59,9 @@ def gather_facts(
             "stopped_by": result.stopped_by,
             "message": result.message,
             "history_complete": result.history_complete,
+            "bound": result.bound,
+            "baseline_seconds": result.baseline.objectives.get(LATENCY),
+            "history": [dict(vars(row)) for row in rows_of(result.trials, result.baseline)],
         },
     }
 

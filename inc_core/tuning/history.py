@@ -10,6 +10,7 @@ from typing import Any
 
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.checks import Scores
+from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.early_stop import pack_scores, unpack_scores
 from inc_core.tuning.journal import Journal, Record
 from inc_core.tuning.packing import (
@@ -21,7 +22,7 @@ from inc_core.tuning.packing import (
 )
 from inc_core.tuning.trial import Baseline, Trial
 
-__all__ = ["History", "baseline_of", "trials_of"]
+__all__ = ["History", "baseline_of", "goal_of", "trials_of"]
 
 logger = logging.getLogger("inc_core.tuning")
 
@@ -70,6 +71,15 @@ class History:
             what="baseline",
             value={**vars(baseline), "objectives": dict(baseline.objectives)},
         )
+
+    def set_goal(self, criterion: Criterion) -> None:
+        """Journal the goal, for whoever reads the journal of a search that is not at its end."""
+        goal = {
+            "threshold": criterion.threshold,
+            "higher_is_better": criterion.higher_is_better,
+        }
+        if goal_of(self._journal.records) != goal:
+            self._journal.append("measured", what="goal", value=goal)
 
     def scores(self) -> Scores | None:
         """Return the float model's score of each sample, if they were journaled."""
@@ -164,6 +174,14 @@ def baseline_of(records: tuple[Record, ...]) -> Baseline | None:
             except WRONG_CONTENT:
                 continue
     return None
+
+
+def goal_of(records: tuple[Record, ...]) -> dict[str, Any]:
+    """Return the last journaled goal: ``threshold, higher_is_better``; empty if there is none."""
+    for record in reversed(records):
+        if record.type == "measured" and record.fields.get("what") == "goal":
+            return dict(record.fields["value"])
+    return {}
 
 
 def trials_of(records: tuple[Record, ...]) -> Iterator[Trial]:

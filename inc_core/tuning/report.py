@@ -6,26 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inc_core.errors import WorkspaceError
 from inc_core.quant.spec import INTEGER_RANGES
 from inc_core.tuning.history import baseline_of, trials_of
 from inc_core.tuning.journal import Record, read_journal
-from inc_core.tuning.lines import baseline_line, trial_line
-from inc_core.tuning.trial import Baseline, Trial
+from inc_core.tuning.lines import why
+from inc_core.tuning.picture import draw_front
+from inc_core.tuning.story import Story, facts_of, story_from_facts, story_from_records
+from inc_core.tuning.table import aligned, trial_table
 from inc_core.tuning.workspace import JOURNAL, find_run
 
-__all__ = ["render_facts", "report_from_run", "report_from_run_json"]
+__all__ = [
+    "picture_of",
+    "render_facts",
+    "report_from_facts",
+    "report_from_run",
+    "report_from_run_json",
+]
 
 MAX_NAMES = 4  # op names shown per reason; the ledger has all
-
-STOPS: Mapping[str, str] = {
-    "goal_met": "the accuracy goal was met",
-    "exhausted": "the strategy had nothing more to try",
-    "max_trials": "the number of trials was used up",
-    "timeout": "the time was used up",
-    "interrupted": "it was interrupted",
-    "performance_only": "accuracy was not to be evaluated",
-    "failures": "trials kept failing",
-}
 
 
 def render_facts(facts: Mapping[str, Any]) -> str:
@@ -44,6 +43,30 @@ def render_facts(facts: Mapping[str, Any]) -> str:
             *_search(facts.get("search", {})),
         ]
     )
+
+
+def report_from_facts(facts: Mapping[str, Any]) -> str:
+    """Return the final report of a tuned model, and the table of the trials that led to it."""
+    story = story_from_facts(facts)
+    return "\n".join([render_facts(facts), *([] if story is None else trial_table(story))])
+
+
+def picture_of(story: Story | None, path: str | Path) -> str:
+    """Return the picture of a search, as SVG.
+
+    Args:
+        story: The search; ``None`` where none is told.
+        path: Where the story was looked for, for the error.
+
+    Raises:
+        WorkspaceError: If there is no story, or it has no trial yet.
+    """
+    if story is None or not story.rows:
+        raise WorkspaceError(
+            f"{path}: there is nothing to draw: no trial was evaluated there. A picture needs a "
+            "search with evaluation data, of which at least one trial has ended."
+        )
+    return draw_front(story)
 
 
 def _verdict(facts: Mapping[str, Any]) -> str:
@@ -68,7 +91,7 @@ _INTEGERS = frozenset(INTEGER_RANGES)
 def _table(facts: Mapping[str, Any]) -> Iterator[str]:
     rows = [*_accuracy_rows(facts), *_latency_rows(facts.get("latency")), *_size_rows(facts)]
     if rows:
-        yield from _aligned([("", "float", "tuned", ""), *rows])
+        yield from aligned([("", "float", "tuned", ""), *rows])
 
 
 def _accuracy_rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -134,7 +157,7 @@ def _ops(facts: Mapping[str, Any]) -> Iterator[str]:
         (kind, str(sum(row.values())), *(str(row.get(p, 0)) for p in precisions))
         for kind, row in sorted(ops.items())
     ]
-    yield from _aligned(rows)
+    yield from aligned(rows)
 
 
 def _float_ops(reasons: Mapping[str, str]) -> Iterator[str]:
@@ -156,22 +179,9 @@ def _search(search: Mapping[str, Any]) -> Iterator[str]:
         f"Search: {search['trials']} trial(s), trial {search['chosen']} chosen, "
         f"{search['samples']} samples evaluated, {search['seconds']:.1f} s"
     )
-    yield f"Stopped because {_why(search['stopped_by'], search.get('message', ''))}"
+    yield f"Stopped because {why(search['stopped_by'], search.get('message', ''))}"
     if not search.get("history_complete", True):
         yield "History incomplete: the workspace could not be written; see the warnings above."
-
-
-def _why(reason: str, message: str) -> str:
-    why = STOPS.get(reason, reason)
-    return f"{why}: {message}" if message else why
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Yield rows with their columns aligned, two spaces apart and in."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        yield ("  " + "  ".join(cell.ljust(width) for cell, width in cells)).rstrip()
 
 
 def report_from_run(path: str | Path) -> str:
@@ -186,11 +196,10 @@ def report_from_run(path: str | Path) -> str:
     run = find_run(Path(path))
     records = read_journal(run / JOURNAL)
     lines = [f"{run.name}: {_state(records)}"]
-    baseline, trials = baseline_of(records), list(trials_of(records))
-    if baseline is not None and baseline.accuracy is not None:
-        lines.append(baseline_line(baseline))
-        lines += _trial_lines(trials, baseline, records)
-    facts = _facts(records)
+    story = story_from_records(run.name, records)
+    if story is not None:
+        lines += trial_table(story)
+    facts = facts_of(records)
     if facts is not None:
         lines.append(render_facts(facts))
     return "\n".join(lines)
@@ -212,20 +221,8 @@ def report_from_run_json(path: str | Path) -> dict[str, Any]:
         "baseline": None if baseline is None else dict(vars(baseline)),
         "trials": [trial.to_json() for trial in trials_of(records)],
         "stopped": _last(records, "stopped"),
-        "facts": _facts(records),
+        "facts": facts_of(records),
     }
-
-
-def _trial_lines(
-    trials: Sequence[Trial], baseline: Baseline, records: Sequence[Record]
-) -> Iterator[str]:
-    """Yield the lines as they were printed; when a trial became the best so far is journaled."""
-    new_best = {record.fields["number"] for record in records if record.type == "accepted"}
-    best: Trial | None = None
-    for trial in trials:
-        if trial.number in new_best:
-            best = trial
-        yield trial_line(trial, baseline, best)
 
 
 def _state(records: Sequence[Record]) -> str:
@@ -233,14 +230,7 @@ def _state(records: Sequence[Record]) -> str:
     if not ends or ends[-1].type == "asked":  # an interrupted run may have been taken up again
         return "unfinished"
     stopped = ends[-1].fields
-    return f"stopped because {_why(stopped['reason'], stopped['message'])}"
-
-
-def _facts(records: Sequence[Record]) -> dict[str, Any] | None:
-    for record in reversed(records):
-        if record.type == "measured" and record.fields["what"] == "facts":
-            return dict(record.fields["value"])
-    return None
+    return f"stopped because {why(stopped['reason'], stopped['message'])}"
 
 
 def _last(records: Sequence[Record], type: str) -> dict[str, Any] | None:

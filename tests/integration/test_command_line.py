@@ -63,13 +63,20 @@ def test_quantize_saves_what_verify_and_report_read(folder):
     assert "Result: accuracy goal met" in done.stdout
     assert "FP32 baseline is: [Accuracy: 1.0000" in done.stderr
     assert "Tune 1 result is: " in done.stderr
+    assert "Stopped because the accuracy goal was met" in done.stderr
+    assert "\x1b" not in done.stderr  # no live line where there is no terminal
     verified = inc(folder, "verify", "out", "--json")
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["bit_equal"] is True
     for place in ("out", "workspace"):
-        reported = inc(folder, "report", place)
+        reported = inc(folder, "report", place, "--svg", f"{place}.svg")
         assert reported.returncode == 0, reported.stderr
         assert "accuracy goal met" in reported.stdout
+        assert "Trials (float 1.0000" in reported.stdout
+        assert "trial 1: " in (folder / f"{place}.svg").read_text()
+    refused = inc(folder, "report", "out", "--svg", "missing/front.svg")
+    assert refused.returncode == 5
+    assert "cannot be written (No such file or directory)" in refused.stderr
 
 
 def test_quantize_prints_one_json_object(folder):

@@ -5,8 +5,16 @@ import json
 import pytest
 
 from inc_core.errors import WorkspaceError
+from inc_core.tuning.journal import read_journal
 from inc_core.tuning.loop import tune
-from inc_core.tuning.report import render_facts, report_from_run, report_from_run_json
+from inc_core.tuning.report import (
+    picture_of,
+    render_facts,
+    report_from_facts,
+    report_from_run,
+    report_from_run_json,
+)
+from inc_core.tuning.story import rows_of, story_from_facts, story_from_records
 from inc_core.tuning.workspace import open_run, record_facts
 
 FACTS = {
@@ -111,12 +119,37 @@ def finished_run(search, tmp_path):
     return tmp_path, journal, result, lines
 
 
-def test_a_run_reports_from_its_journal_what_was_printed(finished_run):
-    workspace, _, result, lines = finished_run
+def test_a_run_reports_each_trial_from_its_journal(finished_run):
+    workspace, _, result, _ = finished_run
     report = report_from_run(workspace).splitlines()
     assert report[0].startswith("run-0001: stopped because the accuracy goal was met: trial")
-    assert report[1:] == [line for line in lines if line.startswith(("FP32", "Tune"))]
-    assert len(report[1:]) == 1 + len(result.trials)
+    assert report[1] == "Trials (float 1.0000, 0.0100 may be lost):"
+    assert report[2].split()[:5] == ["trial", "outcome", "accuracy", "loss", "expected"]
+    assert len(report[3:]) == len(result.trials)
+    for line, trial in zip(report[3:], result.trials, strict=True):
+        cells = line.split()
+        assert cells[0].lstrip("*>") == str(trial.number)
+        assert cells[1] == ("accepted" if trial.accepted else "rejected")
+        assert cells[2].lstrip("~") == f"{trial.accuracy:.4f}" or cells[2] == "early"
+
+
+def test_the_chosen_trial_is_marked(finished_run):
+    workspace, _, result, _ = finished_run
+    marked = [line for line in report_from_run(workspace).splitlines() if line.startswith("  >")]
+    assert len(marked) == 1
+    assert marked[0].split()[0] == f">{result.best.number}"
+
+
+def test_the_same_run_is_drawn(finished_run):
+    workspace, journal, result, _ = finished_run
+    picture = picture_of(story_from_records("run-0001", read_journal(journal.path)), workspace)
+    assert picture.count("data-trial=") == 1 + len(result.trials)
+    assert f">trial {result.best.number}: " in picture
+
+
+def test_a_run_without_trials_cannot_be_drawn(tmp_path):
+    with pytest.raises(WorkspaceError, match="there is nothing to draw"):
+        picture_of(None, tmp_path)
 
 
 def test_with_facts_the_final_report_follows(finished_run):
@@ -141,9 +174,39 @@ def test_a_killed_run_is_unfinished(finished_run):
     workspace, journal, *_ = finished_run
     lines = journal.path.read_bytes().splitlines(keepends=True)
     journal.path.write_bytes(b"".join(lines[:6]))
-    assert report_from_run(workspace).startswith("run-0001: unfinished\nFP32 baseline is:")
+    assert report_from_run(workspace).startswith("run-0001: unfinished\nTrials (float 1.0000")
 
 
 def test_without_a_run_there_is_an_error(tmp_path):
     with pytest.raises(WorkspaceError, match="no run here"):
         report_from_run(tmp_path)
+
+
+@pytest.fixture
+def remembered(finished_run):
+    """The facts of a saved model that tell of this run's trials."""
+    *_, result, _ = finished_run
+    rows = [dict(vars(row)) for row in rows_of(result.trials, result.baseline)]
+    search = {**FACTS["search"], "history": rows, "baseline_seconds": None, "bound": None}
+    return json.loads(json.dumps(changed(search=search)))
+
+
+def test_a_saved_model_tells_of_its_trials(remembered, finished_run):
+    *_, result, _ = finished_run
+    report = report_from_facts(remembered).splitlines()
+    assert (
+        report[: len(render_facts(remembered).splitlines())]
+        == render_facts(remembered).splitlines()
+    )
+    assert len(report) == len(render_facts(remembered).splitlines()) + 2 + len(result.trials)
+
+
+def test_a_saved_model_is_drawn_without_its_workspace(remembered, finished_run):
+    *_, result, _ = finished_run
+    picture = picture_of(story_from_facts(remembered), "out")
+    assert picture.count("data-trial=") == 1 + len(result.trials)
+
+
+def test_a_model_saved_before_trials_were_kept_is_reported_all_the_same():
+    assert report_from_facts(FACTS) == render_facts(FACTS)
+    assert story_from_facts(FACTS) is None
