@@ -1,0 +1,218 @@
+"""The same linears by inc's kernels, torch and ONNX Runtime, with weights that are distinct in every layer.
+
+ONNX Runtime shares equal initializers: a benchmark that repeats one weight reads it from the cache and
+looks up to 2.6 times too fast. Each contender is a function that runs all layers once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from inc_onnx.kernels.native import library as onnx_library
+from inc_onnx.kernels.native import rows as onnx_rows
+from inc_onnx.weight_only import pack_int4 as pack_nibbles
+from inc_torch import kernels
+from inc_torch.kernels import Activation, Compute
+
+Contenders = Mapping[str, Callable[[], object]]
+Array = np.ndarray[Any, Any]
+
+DECODE_RIVALS = {"ORT MatMulNBits, level 4": "ORT", "torch _weight_int4pack_mm": "torch"}
+
+
+def decode(k: int, n: int, group_size: int, rows: int, layers: int) -> Contenders:
+    """4-bit weights with zero points: ``layers`` products of ``rows`` activations, one after the other."""
+    rng = np.random.default_rng(0)
+    groups = k // group_size
+    q = rng.integers(0, 16, (layers, n, k), dtype=np.uint8)
+    scales = (rng.random((n, groups)) * 0.01 + 1e-3).astype(np.float16).astype(np.float32)
+    zeros = rng.integers(4, 12, (n, groups), dtype=np.uint8)
+    x = torch.from_numpy(rng.standard_normal((rows, k), dtype=np.float32))
+    own = [
+        kernels.pack_int4_weight(
+            torch.from_numpy(layer), torch.from_numpy(scales), torch.from_numpy(zeros), group_size
+        )
+        for layer in q
+    ]
+    return {
+        "inc int4, int8 activations": lambda: [kernels.int4_linear(x, w) for w in own],
+        "inc int4, bf16 activations": lambda: [
+            kernels.int4_linear(x, w, None, Compute.BF16) for w in own
+        ],
+        "inc int4, fp32 activations": lambda: [
+            kernels.int4_linear(x, w, None, Compute.FP32) for w in own
+        ],
+        "inc Int4Linear in ORT": _own_in_ort(q, scales, zeros, group_size, x.numpy()),
+        "ORT MatMulNBits, level 4": _matmul_nbits(q, scales, zeros, group_size, x.numpy(), 4),
+        "ORT MatMulNBits, level 0": _matmul_nbits(q, scales, zeros, group_size, x.numpy(), 0),
+        "torch _weight_int4pack_mm": _torch_int4(q, scales, zeros, group_size, x),
+    }
+
+
+def dynamic(k: int, n: int, activation: Activation, rows: int, layers: int) -> Contenders:
+    """int8 weights, activations quantized as they come; the static rival's are quantized already."""
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((n, k), dtype=np.float32) * 0.05 for _ in range(layers)]
+    scales = [(np.abs(w).max(1) / 127).astype(np.float32) for w in weights]
+    q = [np.rint(w / s[:, None]).astype(np.int8) for w, s in zip(weights, scales, strict=True)]
+    bias = torch.from_numpy(rng.standard_normal(n, dtype=np.float32))
+    x = torch.from_numpy(rng.standard_normal((rows, k), dtype=np.float32))
+    own = [
+        (kernels.pack_int8_weight(torch.from_numpy(w)), torch.from_numpy(s))
+        for w, s in zip(q, scales, strict=True)
+    ]
+    gelu = activation == Activation.GELU
+    after = torch.nn.functional.gelu if gelu else lambda y: y
+    floats = [torch.from_numpy(w) for w in weights[: _few(layers)]]
+    repeat = layers / len(floats)
+    return {
+        "inc dynamic": lambda: [kernels.dynamic_linear(x, w, s, bias, activation) for w, s in own],
+        f"torch fp32 (x{repeat:g})": lambda: [
+            after(torch.nn.functional.linear(x, w, bias)) for w in floats
+        ],
+        "torch.ao dynamic (x86)": _torch_dynamic(weights, scales, bias, after, x),
+        "onednn.qlinear, static": _onednn_static(q, scales, bias, gelu, x),
+        "ORT DynamicQuantizeMatMul": _ort_dynamic(q, scales, bias.numpy(), gelu, x.numpy()),
+    }
+
+
+def _few(layers: int) -> int:
+    """Float weights take eight times the memory; a quarter of the layers is still beyond the cache."""
+    return max(1, layers // 4)
+
+
+def _torch_int4(
+    q: Array, scales: Array, zeros: Array, group_size: int, x: torch.Tensor
+) -> Callable[[], object]:
+    """torch's layout has the zero in the middle: ``w = (q - 8) * scale + offset``."""
+    offsets = (8.0 - zeros.astype(np.float32)) * scales
+    qparams = torch.from_numpy(np.stack([scales, offsets], -1)).permute(1, 0, 2).contiguous()
+    qparams = qparams.bfloat16()
+    packed = [
+        torch.ops.aten._convert_weight_to_int4pack_for_cpu(
+            torch.from_numpy(layer.astype(np.int32)), 1
+        )
+        for layer in q
+    ]
+    rows = x.bfloat16()
+    multiply = torch.ops.aten._weight_int4pack_mm_for_cpu
+    return lambda: [multiply(rows, w, group_size, qparams) for w in packed]
+
+
+def _torch_dynamic(
+    weights: Sequence[Array],
+    scales: Sequence[Array],
+    bias: torch.Tensor,
+    after: Any,
+    x: torch.Tensor,
+) -> Callable[[], object]:
+    torch.backends.quantized.engine = "x86"
+    modules = []
+    for weight, scale in zip(weights, scales, strict=True):
+        module = torch.ao.nn.quantized.dynamic.Linear(*weight.shape[::-1], dtype=torch.qint8)
+        zero_points = torch.zeros(len(scale), dtype=torch.long)
+        quantized = torch.quantize_per_channel(
+            torch.from_numpy(weight), torch.from_numpy(scale).double(), zero_points, 0, torch.qint8
+        )
+        module.set_weight_bias(quantized, bias)
+        modules.append(module)
+    return lambda: [after(module(x)) for module in modules]
+
+
+def _onednn_static(
+    q: Sequence[Array], scales: Sequence[Array], bias: torch.Tensor, gelu: bool, x: torch.Tensor
+) -> Callable[[], object]:
+    packed = [torch.ops.onednn.qlinear_prepack(torch.from_numpy(w.copy()), None) for w in q]
+    scale = float(x.max() - x.min()) / 255
+    zero_point = round(-float(x.min()) / scale)
+    q_x = torch.quantize_per_tensor(x, scale, zero_point, torch.quint8).int_repr()
+    weight_scales = [torch.from_numpy(s) for s in scales]
+    weight_zeros = torch.zeros(len(scales[0]), dtype=torch.int32)
+    after = ("gelu", [], "none") if gelu else ("none", [], "")
+    linear = torch.ops.onednn.qlinear_pointwise
+    return lambda: [
+        linear(q_x, scale, zero_point, w, s, weight_zeros, bias, 1.0, 0, torch.float32, *after)
+        for w, s in zip(packed, weight_scales, strict=True)
+    ]
+
+
+def _matmul_nbits(
+    q: Array, scales: Array, zeros: Array, group_size: int, x: Array, level: int
+) -> Callable[[], object]:
+    layers, n, k = q.shape
+    nodes, constants = [], {"scale": scales.reshape(-1), "zero": pack_nibbles(zeros).reshape(-1)}
+    for i in range(layers):
+        constants[f"w{i}"] = pack_nibbles(q[i].reshape(n, k // group_size, group_size))
+        attributes = {"K": k, "N": n, "bits": 4, "block_size": group_size, "accuracy_level": level}
+        inputs = ["x", f"w{i}", "scale", "zero"]
+        nodes.append(
+            helper.make_node("MatMulNBits", inputs, [f"y{i}"], domain="com.microsoft", **attributes)
+        )
+    return _session(nodes, constants, x, n)
+
+
+def _own_in_ort(
+    q: Array, scales: Array, zeros: Array, group_size: int, x: Array
+) -> Callable[[], object]:
+    nodes, constants = [], {}
+    for i, layer in enumerate(q):
+        parts = onnx_rows.pack_int4(layer, scales, zeros, group_size)
+        names = [f"w{i}", "scale", "zero"]
+        constants.update(zip(names, parts, strict=True))
+        attributes = {"out_features": q.shape[1], "group_size": group_size, "compute": 2}
+        nodes.append(
+            helper.make_node(
+                "Int4Linear", ["x", *names], [f"y{i}"], domain=onnx_library.DOMAIN, **attributes
+            )
+        )
+    return _session(nodes, constants, x, q.shape[1])
+
+
+def _ort_dynamic(
+    q: Sequence[Array], scales: Sequence[Array], bias: Array, gelu: bool, x: Array
+) -> Callable[[], object]:
+    nodes, constants = [], {"bias": bias}
+    for i, (weight, scale) in enumerate(zip(q, scales, strict=True)):
+        constants[f"w{i}"], constants[f"s{i}"] = np.ascontiguousarray(weight.T), scale
+        output = f"h{i}" if gelu else f"y{i}"
+        inputs = ["x", f"w{i}", f"s{i}", "", "bias"]
+        nodes.append(
+            helper.make_node("DynamicQuantizeMatMul", inputs, [output], domain="com.microsoft")
+        )
+        if gelu:
+            nodes.append(helper.make_node("Gelu", [output], [f"y{i}"], domain="com.microsoft"))
+    return _session(nodes, constants, x, len(scales[0]))
+
+
+def _session(
+    nodes: Sequence[Any], constants: Mapping[str, Array], x: Array, n: int
+) -> Callable[[], object]:
+    """A session whose inputs and outputs are bound, so that only its kernels are timed."""
+    outputs = [name for node in nodes for name in node.output if name.startswith("y")]
+    graph = helper.make_graph(
+        nodes,
+        "layers",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    domains = ("", "com.microsoft", onnx_library.DOMAIN)
+    opsets = [helper.make_opsetid(name, 17 if not name else 1) for name in domains]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    onnx_library.register(options)
+    session = ort.InferenceSession(model.SerializeToString(), options)
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    results = {name: np.empty((len(x), n), np.float32) for name in outputs}
+    for name, result in results.items():
+        binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
+    # the binding keeps addresses, not arrays
+    return lambda: (session.run_with_iobinding(binding), x, results)
