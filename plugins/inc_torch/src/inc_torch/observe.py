@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -103,23 +103,34 @@ def feed(observer: Observer, value: Tensor, samples: int) -> None:
         observer.update_reduced(lo, hi, samples, values=values)
         return
     axis = observer.channel_axis % value.dim()
-    others = [dim for dim in range(value.dim()) if dim != axis]
     observer.update_reduced(
         lo,
         hi,
         samples,
-        channel_lo=value.amin(others).numpy(),
-        channel_hi=value.amax(others).numpy(),
-        channel_sum=value.sum(others).double().numpy(),
+        channel_lo=_by_channel(torch.amin, value, axis),
+        channel_hi=_by_channel(torch.amax, value, axis),
+        channel_sum=_by_channel(torch.sum, value, axis).astype(np.float64),
         channel_count=value.numel() // value.shape[axis],
         values=values,
     )
 
 
+def _by_channel(reduce: Callable[..., Tensor], value: Tensor, axis: int) -> np.ndarray[Any, Any]:
+    """Reduce all dimensions but one."""
+    if axis == 1 and _is_channels_last(value):
+        # over the batch first: torch is five times as fast over long rows as over short ones
+        rows = value.permute(0, 2, 3, 1).reshape(value.shape[0], -1)
+        return reduce(reduce(rows, 0).reshape(-1, value.shape[1]), 0).numpy()
+    return reduce(value, [dim for dim in range(value.dim()) if dim != axis]).numpy()
+
+
+def _is_channels_last(value: Tensor) -> bool:
+    return value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+
+
 def _part(value: Tensor, samples: int) -> np.ndarray[Any, Any]:
     """Return evenly spread values of a tensor in the order of its memory."""
-    last = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
-    flat = (value.permute(0, 2, 3, 1) if last else value).reshape(-1)
+    flat = (value.permute(0, 2, 3, 1) if _is_channels_last(value) else value).reshape(-1)
     stride = sampling_stride(flat.numel(), ELEMENTS_PER_SAMPLE * samples)
     return flat[::stride].contiguous().numpy()
 
