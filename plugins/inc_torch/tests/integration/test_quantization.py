@@ -1,0 +1,119 @@
+"""The facade with PyTorch models, as a script uses it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from models import Encoder, Moody, ResidualNet, seeded
+
+import inc_core
+from inc_core.experimental import Quantization, common
+from inc_core.tuned_model import verify
+
+
+class Labelled:
+    """Inputs with the float model's own answers: the float accuracy is 1."""
+
+    def __init__(self, module, batches):
+        self.rows = []
+        for batch in batches:
+            tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+            with torch.no_grad():
+                outputs = module(**tensors)
+            logits = outputs["logits"] if isinstance(outputs, dict) else outputs
+            for i, label in enumerate(logits.argmax(-1).numpy()):
+                self.rows.append(({name: array[i] for name, array in batch.items()}, label))
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+    def __len__(self):
+        return len(self.rows)
+
+
+class Agreement:
+    """The share of labels that the first output has its largest value at."""
+
+    def __init__(self):
+        self.hits = []
+
+    def update(self, predictions, labels):
+        first = predictions[0] if isinstance(predictions, tuple) else predictions
+        self.hits += list(first.argmax(-1) == labels)
+
+    def reset(self):
+        self.hits = []
+
+    def result(self):
+        return float(np.mean(self.hits))
+
+
+@pytest.fixture
+def quantizer(tmp_path):
+    def make(module, batches, approach="post_training_static_quant", **quantization):
+        found = Quantization(
+            {
+                "quantization": {
+                    "approach": approach, "calibration": {"sampling_size": 16}, **quantization
+                },
+                "tuning": {
+                    "accuracy_criterion": {"relative": 0.1},
+                    "workspace": {"path": str(tmp_path / "workspace")},
+                },
+            }
+        )  # fmt: skip
+        data = Labelled(module, batches)
+        found.model = common.Model(module)
+        found.calib_dataloader = common.DataLoader(data, batch_size=8)
+        found.eval_dataloader = common.DataLoader(data, batch_size=8)
+        found.metric = common.Metric(Agreement, "agreement")
+        return found
+
+    return make
+
+
+def test_a_cnn_is_tuned_saved_and_restored(quantizer, images, tmp_path):
+    tuned = quantizer(seeded(ResidualNet), images)()
+    assert tuned.goal_met
+    assert isinstance(tuned.model, torch.nn.Module)
+    assert tuned.recipe.precisions()["int8"] >= 8
+    tuned.save(tmp_path / "out")
+    verification = verify(tmp_path / "out")
+    assert verification.bit_equal
+    assert verification.integer_weights >= 8
+
+
+@pytest.mark.parametrize("approach", ["dynamic", "auto"])
+def test_a_transformer_with_keywords_is_tuned(quantizer, sentences, approach):
+    tuned = quantizer(seeded(Encoder), sentences, f"post_training_{approach}_quant").fit()
+    assert tuned.goal_met
+    assert len(tuned.recipe.quantized_ops) >= 6
+
+
+def test_a_model_that_cannot_be_traced_is_tuned_and_restored_with_its_code(
+    quantizer, images, tmp_path
+):
+    tuned = quantizer(seeded(Moody), images).fit()
+    assert tuned.recipe.precisions()["int8"] == 4
+    tuned.save(tmp_path / "out")
+    restored = inc_core.load(tmp_path / "out", model=Moody())
+    np.testing.assert_array_equal(restored.predict(images[0]), tuned.predict(images[0]))
+
+
+def test_an_op_that_the_user_wants_in_float_stays_float(quantizer, images):
+    tuned = quantizer(
+        seeded(ResidualNet),
+        images,
+        op_wise={"block1.*": {"weight": {"dtype": "fp32"}, "activation": {"dtype": "fp32"}}},
+    ).fit()
+    modes = {op.name: config.mode for op, config in tuned.recipe.ops.items()}
+    assert modes["block1.conv1"] == "fp32"
+    assert modes["block2.conv1"] == "static"
+
+
+def test_dynamic_needs_no_data(tmp_path):
+    quantizer = Quantization({"quantization": {"approach": "post_training_dynamic_quant"}})
+    quantizer.model = seeded(Encoder)
+    tuned = quantizer.fit()
+    assert tuned.recipe.precisions()["int8"] == 7
