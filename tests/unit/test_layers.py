@@ -15,7 +15,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # from the ground up; a module may import its own layer and those below
 LAYERS = (
-    ("errors", "machine", "manifest"),
+    ("errors", "machine", "manifest", "native"),
     ("quant",),
     ("hookspecs",),
     ("config", "data", "strategies", "objectives", "pruning", "common"),

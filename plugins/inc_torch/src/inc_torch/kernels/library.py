@@ -9,25 +9,19 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from inc_core.errors import ConfigError, did_you_mean
+from inc_core.errors import ConfigError
+from inc_core.native import ISAS, LIBRARY_SUFFIX, kernel_choice, use_isa
 from inc_torch import cuda
 from inc_torch.kernels import operators
 
 logger = logging.getLogger("inc_core.torch.kernels")
 
-SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
-LIBRARY = Path(__file__).with_name(f"libinc_torch{SUFFIX}")
-ISAS = ("scalar", "avx2", "avx512_vnni")
-"""Instruction sets, by the number that the library gives them."""
-
-CHOICES = ("", "native", "reference", *ISAS)
+LIBRARY = Path(__file__).with_name(f"libinc_torch{LIBRARY_SUFFIX}")
 
 
 class KernelStatus(NamedTuple):
@@ -56,20 +50,15 @@ def load() -> tuple[KernelStatus, torch.library.Library]:
     """Register the operators, with native kernels if they are wanted and can be had.
 
     Raises:
-        ConfigError: If ``INC_KERNELS`` is not one of ``CHOICES``, or demands what is not there.
+        ConfigError: If ``INC_KERNELS`` names nothing that exists, or demands what is not there.
     """
-    choice = os.environ.get("INC_KERNELS", "")
-    if choice not in CHOICES:
-        raise ConfigError(
-            f"INC_KERNELS={choice!r}: no such kernels.{did_you_mean(choice, CHOICES[1:])} "
-            f"Choices: {', '.join(CHOICES[1:])}"
-        )
+    choice = kernel_choice()
     library = operators.register()
     cuda.register(library)
     if choice == "reference":
         return KernelStatus(False, None, "INC_KERNELS=reference"), library
     try:
-        isa = _load_native(None if choice in ("", "native") else choice)
+        isa = _load_native(choice)
     except _UnavailableError as error:
         if choice:
             raise ConfigError(f"INC_KERNELS={choice!r} cannot be met: {error}") from error
@@ -78,7 +67,7 @@ def load() -> tuple[KernelStatus, torch.library.Library]:
     return KernelStatus(True, isa, "INC_KERNELS" if choice in ISAS else "best of this CPU"), library
 
 
-def _load_native(wanted: str | None) -> str:
+def _load_native(choice: str) -> str:
     """Register the native kernels and give back the instruction set in use."""
     if not LIBRARY.exists():
         raise _UnavailableError(
@@ -86,15 +75,14 @@ def _load_native(wanted: str | None) -> str:
             "inc-torch again; INC_REQUIRE_NATIVE=1 shows why the build fails)"
         )
     native = _open()
-    if wanted is not None and native.inc_set_isa(ISAS.index(wanted)) != ISAS.index(wanted):
-        raise _UnavailableError(f"this CPU has no {wanted}")
-    libtorch = Path(torch.__file__).parent / "lib" / f"libtorch_cpu{SUFFIX}"
+    isa = use_isa(native, choice)
+    libtorch = Path(torch.__file__).parent / "lib" / f"libtorch_cpu{LIBRARY_SUFFIX}"
     missing = native.inc_torch_register(str(libtorch).encode())
     if missing:
         raise _UnavailableError(
             f"torch {torch.__version__} cannot take native kernels: {missing.decode()}"
         )
-    return ISAS[native.inc_isa()]
+    return isa
 
 
 def _open() -> ctypes.CDLL:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inc_core.errors import ConfigError, UnsupportedModelError, did_you_mean
+from inc_core.errors import ConfigError, UnsupportedModelError
+from inc_core.native import LIBRARY_SUFFIX, kernel_choice, use_isa
 
 if TYPE_CHECKING:
     import onnx
@@ -22,12 +21,7 @@ DOMAIN = "ai.inc"
 SWITCH = "native_kernels"
 """Name of the switch under ``quantization.recipes``."""
 
-SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
-LIBRARY = Path(__file__).with_name(f"libinc_onnx{SUFFIX}")
-ISAS = ("scalar", "avx2", "avx512_vnni")
-"""Instruction sets, by the number that the library gives them."""
-
-CHOICES = ("", "native", "reference", *ISAS)
+LIBRARY = Path(__file__).with_name(f"libinc_onnx{LIBRARY_SUFFIX}")
 _HOW_TO_BUILD = (
     "install a C++ compiler, then inc-onnx again (INC_REQUIRE_NATIVE=1 shows why the build fails), "
     f"or leave out quantization.recipes.{SWITCH}"
@@ -43,9 +37,9 @@ def wanted(recipes: Mapping[str, bool]) -> bool:
         recipes: Switches of ``quantization.recipes``.
 
     Raises:
-        ConfigError: If it is asked for and was not built, or ``INC_KERNELS`` is not one of ``CHOICES``.
+        ConfigError: If it is asked for and was not built, or ``INC_KERNELS`` names nothing that exists.
     """
-    if not recipes.get(SWITCH, False) or _choice() == "reference":
+    if not recipes.get(SWITCH, False) or kernel_choice() == "reference":
         return False
     if not LIBRARY.exists():
         raise ConfigError(
@@ -70,15 +64,13 @@ def load() -> ctypes.CDLL:
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    choice = _choice()
-    if choice in ISAS and library.inc_set_isa(ISAS.index(choice)) != ISAS.index(choice):
-        raise ConfigError(f"INC_KERNELS={choice!r} cannot be met: this CPU has no {choice}")
+    use_isa(library, kernel_choice())
     return library
 
 
 def isa() -> str:
     """Return the instruction set in use."""
-    return ISAS[load().inc_isa()]
+    return use_isa(load(), "")
 
 
 def uses_library(proto: onnx.ModelProto) -> bool:
@@ -99,13 +91,3 @@ def register(options: ort.SessionOptions) -> None:
         )
     load()
     options.register_custom_ops_library(str(LIBRARY))
-
-
-def _choice() -> str:
-    choice = os.environ.get("INC_KERNELS", "")
-    if choice not in CHOICES:
-        raise ConfigError(
-            f"INC_KERNELS={choice!r}: no such kernels.{did_you_mean(choice, CHOICES[1:])} "
-            f"Choices: {', '.join(CHOICES[1:])}"
-        )
-    return choice
