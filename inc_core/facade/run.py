@@ -34,6 +34,7 @@ from inc_core.tuning.runner import (
     InlineRunner,
     ProcessRunner,
     Runner,
+    proposal_width,
     refuse_in_trial,
 )
 from inc_core.tuning.speed import LatencyComparison
@@ -152,7 +153,7 @@ class Run:
             config.workspace.path,
             problem,
             seed=config.random_seed,
-            width=config.runner.workers,
+            width=proposal_width(config.runner.workers),
             versions=versions_of(session.opened.adaptor),
             resume=config.workspace.resume,
             if_busy=config.workspace.if_busy,
@@ -184,7 +185,7 @@ class Run:
             early_stop=config.early_stop,
             noise_check=config.noise_check,
             seed=config.random_seed,
-            width=config.runner.workers,
+            width=proposal_width(config.runner.workers),
             runner=_recalling(_runner(config.runner), results),
             results=results,
             journal=journal,

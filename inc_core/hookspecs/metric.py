@@ -25,6 +25,12 @@ class Metric(Protocol):
     * ``bounds(remaining)`` returns the least and largest ``result()`` that is possible after
       ``remaining`` more samples, for metrics that are no mean over samples.
 
+    Optional, to let several workers evaluate one model:
+
+    * ``merge(other)`` adds what another instance was given, samples that come after those of this
+      one. Added one after the other, the instances of single batches have exactly the result of one
+      instance that was given all batches. ``other`` is not changed.
+
     Example::
 
         class Agreement:
@@ -37,6 +43,10 @@ class Metric(Protocol):
             def update(self, predictions, labels):
                 self.hits += int(self.scores(predictions, labels).sum())
                 self.total += len(labels)
+
+            def merge(self, other):  # optional
+                self.hits += other.hits
+                self.total += other.total
 
             def result(self):
                 return self.hits / self.total

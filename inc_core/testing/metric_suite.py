@@ -213,6 +213,27 @@ class MetricSuite:
         metric.update(predictions, labels)
         self._assert_close(metric.result(), expected)
 
+    def test_merged_batches_have_exactly_the_result_of_all(
+        self, make_metric: Callable[[], Metric], predictions: Any, labels: Any
+    ) -> None:
+        """Where there is a ``merge``: to the last bit, whatever the batches are."""
+        if not hasattr(make_metric(), "merge"):
+            pytest.skip("the metric has no merge; one worker evaluates a model")
+        rng = np.random.default_rng(3)
+        for _ in range(SPLITS):
+            sizes = _random_sizes(rng, _length(labels))
+            whole = _value(make_metric(), predictions, labels, sizes)
+            merged, start = make_metric(), 0
+            for size in sizes:
+                part, rows = make_metric(), slice(start, start + size)
+                part.update(_rows(predictions, rows), _rows(labels, rows))
+                before = copy.deepcopy(part)
+                merged.merge(part)  # type: ignore[attr-defined]
+                merged.result()
+                assert part.result() == before.result(), "the merged one was changed"
+                start += size
+            assert merged.result() == whole, f"in batches of {sizes}"
+
     def _assert_close(self, value: float, expected: float, how: str = "") -> None:
         near = pytest.approx(expected, rel=self.tolerance, abs=self.tolerance)
         assert float(value) == near, how

@@ -14,6 +14,7 @@ from inc_core.data.content import ContentDigest, reads_alike
 from inc_core.data.identity import restored_random_state
 from inc_core.data.metrics import fresh_metric
 from inc_core.data.order import in_random_order
+from inc_core.data.spans import batch_total, batches_between
 from inc_core.errors import EvaluationError
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.tuning.checks import Scores, checked_accuracy
@@ -214,16 +215,7 @@ class MetricEvaluator:
         for batch in self._batches():
             if digest is not None:
                 digest.add((batch.inputs, batch.labels))
-            if batch.labels is None:
-                raise EvaluationError(
-                    "the evaluation dataloader gives no labels, and the metric "
-                    f"{type(metric).__name__} compares with labels. Yield (inputs, labels) pairs, "
-                    "or set eval_func."
-                )
-            pair = (self.adaptor.predict(model, batch.inputs), batch.labels)
-            for transform in self.postprocess:
-                pair = transform(pair)
-            estimate = course.update(pair, batch.size)
+            estimate = course.update(self._pair(model, batch), batch.size)
             if estimate is not None:
                 seconds = time.perf_counter() - start
                 return Evaluation(estimate, course.samples, seconds, stopped_early=True)
@@ -241,6 +233,35 @@ class MetricEvaluator:
             self.content = digest.hexdigest()
         seconds = time.perf_counter() - start
         return Evaluation(accuracy, course.samples, seconds, scores=course.scores())
+
+    def _pair(self, model: Any, batch: Batch) -> tuple[Any, Any]:
+        """Return what the metric is given for a batch."""
+        if batch.labels is None:
+            raise EvaluationError(
+                "the evaluation dataloader gives no labels, and the metric "
+                f"{type(fresh_metric(self.metric)).__name__} compares with labels. Yield (inputs, "
+                "labels) pairs, or set eval_func."
+            )
+        pair = (self.adaptor.predict(model, batch.inputs), batch.labels)
+        for transform in self.postprocess:
+            pair = transform(pair)
+        return pair
+
+    def batch_total(self) -> int | None:
+        """Return how many batches an evaluation has; ``None`` if the loader does not say."""
+        return batch_total(self._taken, self.iteration)
+
+    def pairs_between(
+        self, model: Any, first: int, last: int
+    ) -> Iterator[tuple[tuple[Any, Any], int]]:
+        """Yield what the metric is given for batches ``first`` to ``last - 1``, and its size.
+
+        Raises:
+            EvaluationError: If labels are missing. Errors of data and model pass through.
+        """
+        for whole in batches_between(self._taken, first, last):
+            for batch in in_pieces(whole, self.pieces):
+                yield self._pair(model, batch), batch.size
 
     @cached_property
     def _reordered(self) -> Any:

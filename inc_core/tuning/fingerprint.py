@@ -28,6 +28,7 @@ NOT_PART = (
     "tuning.runner.reconnect_timeout",
     "tuning.runner.scheduler_file",
     "tuning.runner.trial_timeout",
+    "tuning.runner.workers",  # what it decides, the width of proposals, is compared by itself
     "tuning.workspace",
     "plugins",
 )

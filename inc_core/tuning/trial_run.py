@@ -11,9 +11,15 @@ from inc_core.errors import CalibrationError, DataError
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.criterion import Criterion
-from inc_core.tuning.evaluate import Evaluation, ScreeningEvaluator, checked_accuracy
+from inc_core.tuning.evaluate import (
+    Evaluation,
+    MetricEvaluator,
+    ScreeningEvaluator,
+    checked_accuracy,
+)
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.measure import ObjectiveRun
+from inc_core.tuning.parts import Part, parts_between
 from inc_core.tuning.sequential import Gate
 from inc_core.tuning.trial import Status, Trial
 
@@ -22,6 +28,7 @@ __all__ = [
     "describe_error",
     "failed_trial",
     "measure_objectives",
+    "run_part",
     "run_trial",
     "wants_objectives",
 ]
@@ -62,6 +69,26 @@ def run_trial(
         samples=evaluation.samples,
     )
     return trial, built
+
+
+def run_part(
+    job: TuningJob, number: int, recipe: Recipe, first: int, last: int
+) -> tuple[Part, ...] | Trial:
+    """Evaluate one recipe on some batches; return what each gives, or the trial that failed.
+
+    The built model is kept: further parts of the trial find it.
+
+    Raises:
+        CalibrationError, DataError: As ``run_trial``.
+    """
+    start = job.clock()
+    try:
+        model, calibration = job.builder.build(recipe)
+        job.builder.keep(recipe, model, calibration)
+        assert isinstance(job.evaluator, MetricEvaluator)
+        return tuple(parts_between(job.evaluator, model, first, last))
+    except Exception as error:  # noqa: BLE001 - as in run_trial
+        return failed_trial(number, recipe, error, job.clock() - start)
 
 
 def failed_trial(number: int, recipe: Recipe, error: Exception, seconds: float) -> Trial:

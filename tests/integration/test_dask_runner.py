@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inc_core import common
 from inc_core.errors import EngineLostError
 from inc_core.tuning.runner import bundle
 from inc_core.tuning.runner.bundle import Bundle
@@ -76,20 +77,23 @@ class Strategy:
 
 @pytest.fixture
 def search(cluster, faults, tmp_path):
-    def search(broken=(), runner=None, *, one_by_one=False):
+    def search(broken=(), runner=None, *, one_by_one=False, batch=None):
         runner = {
             "name": "dask", "address": cluster.address, "workers": 2, "trial_timeout": 60,
             "reconnect_timeout": 60, "on_engine_loss": "fail", **(runner or {}),
         }  # fmt: skip
-        return tune(faults, tmp_path, runner, broken, 1 if one_by_one else 2)
+        return tune(faults, tmp_path, runner, broken, 1 if one_by_one else 2, batch)
 
     return search
 
 
-def tune(faults, folder, runner, broken=(), at_once=2):
+def tune(faults, folder, runner, broken=(), at_once=2, batch=None):
     policy = {"exit_policy": {"timeout": 3600}, "objective": "modelsize"}
     quantizer = faults.make_quantizer(folder, runner, broken, **policy)
     quantizer.strategy = Strategy(at_once)
+    if batch is not None:
+        dataset = quantizer.eval_dataloader.dataset
+        quantizer.eval_dataloader = common.DataLoader(dataset, batch_size=batch)
     return quantizer.fit().result
 
 
@@ -170,6 +174,12 @@ class TestTrials:
     def test_a_crash_in_native_code_spares_the_worker(self, cluster, search, inline):
         assert outcome(search({1: "abort"})) == inline
         assert cluster.count() == 2
+
+    def test_an_evaluation_in_parts_gives_the_same(self, search, inline, faults, tmp_path):
+        assert outcome(search(runner={"workers": 8}, batch=8)) == inline
+        pids = faults.evaluations(tmp_path)
+        assert len(pids) == 8 * len(inline[0])  # every batch of every trial, once
+        assert len(set(pids)) == 2
 
 
 class TestWorkers:

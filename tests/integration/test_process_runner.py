@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from inc_core.common import DataLoader
 from inc_core.errors import ConfigError, EvaluationError
 from inc_core.testing.toy import ToyAccuracy
 from inc_core.tuning.runner.worker import Worker
@@ -85,6 +86,21 @@ class TestSame:
         inline = outcome(run({"name": "inline"}, **policy))
         assert outcome(run({"name": "process", "workers": 1}, **policy)) == inline
         assert outcome(run({"name": "process", "workers": 2}, **policy)) == inline
+
+    @pytest.mark.slow  # eight processes on two cores
+    def test_beyond_four_workers_an_evaluation_in_parts_gives_the_same(self, faults, tmp_path):
+        def run(runner):
+            quantizer = faults.make_quantizer(
+                tmp_path, runner, exit_policy={"timeout": 3600}, objective="modelsize"
+            )
+            dataset = quantizer.eval_dataloader.dataset
+            quantizer.eval_dataloader = DataLoader(dataset, batch_size=8)
+            quantizer.strategy = InThrees()
+            return outcome(quantizer.fit().result)
+
+        inline = run({"name": "inline"})
+        assert run({"name": "process", "workers": 8}) == inline
+        assert len(faults.evaluations(tmp_path)) == 8 * len(inline[0])
 
     def test_a_list_runs_side_by_side_and_children_are_kept(self, faults, tmp_path):
         quantizer = faults.make_quantizer(

@@ -171,6 +171,11 @@ class ToyAccuracy:
         self._hits += int((np.asarray(predictions).argmax(axis=-1) == np.asarray(labels)).sum())
         self._total += len(labels)
 
+    def merge(self, other: ToyAccuracy) -> None:
+        """Add what another instance was given."""
+        self._hits += other._hits
+        self._total += other._total
+
     def result(self) -> float:
         """Return the share, from 0 to 1."""
         return self._hits / self._total

@@ -7,6 +7,7 @@ from inc_core.tuning.runner.dask import DaskRunner
 from inc_core.tuning.runner.inline import InlineRunner
 from inc_core.tuning.runner.link import Address
 from inc_core.tuning.runner.process import ProcessRunner
+from inc_core.tuning.runner.work import proposal_width
 from inc_core.tuning.runner.worker import refuse_in_trial
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "ProcessRunner",
     "Runner",
     "Terms",
+    "proposal_width",
     "refuse_in_trial",
 ]

@@ -275,12 +275,17 @@ class Board:
             return
         self._seconds.append(self._job.clock() - run.started)
         unit.reply = reply
-        work = unit.task.work
-        further = work.take(unit.span, reply)
-        self._waiting.extend(_Unit(unit.task, span) for span in further)
-        trial = work.trial(unit.task.ask)
+        task = unit.task
+        try:
+            further = task.work.take(unit.span, reply)
+        except Exception as error:  # noqa: BLE001 - of the metric whose parts are merged
+            seconds = self._job.clock() - task.started
+            self._end(task, failed_trial(task.ask.number, task.ask.recipe, error, seconds))
+            return
+        self._waiting.extend(_Unit(task, span) for span in further)
+        trial = task.work.trial(task.ask)
         if trial is not None:
-            self._finish(unit.task, trial, event.place)
+            self._finish(task, trial, event.place)
 
     def _finish(self, task: _Task, trial: Trial, place: Place) -> None:
         short = task.failure if task.failure and task.failure.status == "oom" else None

@@ -21,7 +21,9 @@ from inc_core.tuning.runner.contract import Terms
 from inc_core.tuning.runner.payload import START, read_job
 from inc_core.tuning.runner.pieces import in_pieces
 from inc_core.tuning.runner.preflight import RefusedError
-from inc_core.tuning.trial_run import run_trial
+from inc_core.tuning.runner.work import pack_parts
+from inc_core.tuning.trial import Trial
+from inc_core.tuning.trial_run import run_part, run_trial
 
 __all__ = ["main"]
 
@@ -49,17 +51,22 @@ def main(folder: str) -> None:
 
 
 def _answer(job: TuningJob, terms: Terms, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    recipe = Recipe.from_json(request["recipe"])
+    recipe, number = Recipe.from_json(request["recipe"]), request["number"]
     try:
-        gate = terms.gate_of(request["gated"])
         job = in_pieces(job, request["pieces"])
-        trial, _ = run_trial(job, request["number"], recipe, terms.criterion, gate)
+        if request["span"] is not None:
+            found = run_part(job, number, recipe, *request["span"])
+        else:
+            gate = terms.gate_of(request["gated"])
+            found, _ = run_trial(job, number, recipe, terms.criterion, gate)
     except (CalibrationError, DataError) as error:  # of trial 1: the whole search ends
         return {"event": "raised", "type": type(error).__name__, "message": str(error)}
     finally:
         faulthandler.cancel_dump_traceback_later()
-    fields = {name: value for name, value in vars(trial).items() if name != "recipe"}
-    return {"event": "finished", "trial": {**fields, "objectives": dict(trial.objectives)}}
+    if not isinstance(found, Trial):
+        return {"event": "finished", "parts": pack_parts(found)}
+    fields = {name: value for name, value in vars(found).items() if name != "recipe"}
+    return {"event": "finished", "trial": {**fields, "objectives": dict(found.objectives)}}
 
 
 def _take_stdout() -> TextIO:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from inc_core.tuning.runner.limits import Limits, trial_seconds
 from inc_core.tuning.runner.link import Address
 from inc_core.tuning.runner.payload import write_job, write_start_elsewhere
 from inc_core.tuning.runner.preflight import expectations
-from inc_core.tuning.runner.work import WholeWork
+from inc_core.tuning.runner.work import WholeWork, Work, division
 
 __all__ = ["DaskRunner"]
 
@@ -67,6 +67,7 @@ class DaskRunner:
         self.memory_limit_mb = memory_limit_mb
         self.reconnect_seconds = reconnect_seconds
         self.on_loss = on_loss
+        self._make_work: Callable[[Ask], Work] = lambda ask: WholeWork()
         self._attempts = itertools.count(1)
         self._engine: Engine | None = None
         self._open = ExitStack()
@@ -84,6 +85,7 @@ class DaskRunner:
         """
         if self._engine is None:
             self._engine = self._start(job, terms)
+            self._make_work = division(job, terms, self.workers)
         board = self._board(job, self._engine, asks)
         try:
             yield from board.outcomes()
@@ -99,7 +101,7 @@ class DaskRunner:
         self._open.close()
 
     def _board(self, job: TuningJob, engine: Engine, asks: Iterable[Ask]) -> Board:
-        return Board(job, engine, iter(asks), lambda ask: WholeWork(), self._attempts)
+        return Board(job, engine, iter(asks), self._make_work, self._attempts)
 
     def _start(self, job: TuningJob, terms: Terms) -> Cluster:
         folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="inc-job-")))

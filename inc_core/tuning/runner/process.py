@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner.board import Board
@@ -11,7 +11,7 @@ from inc_core.tuning.runner.contract import Ask, Outcome, Terms
 from inc_core.tuning.runner.crew import Crew
 from inc_core.tuning.runner.limits import Limits, trial_seconds
 from inc_core.tuning.runner.payload import write_job, write_start
-from inc_core.tuning.runner.work import WholeWork
+from inc_core.tuning.runner.work import WholeWork, Work, division
 
 __all__ = ["ProcessRunner"]
 
@@ -42,6 +42,7 @@ class ProcessRunner:
         self.trial_timeout = trial_timeout
         self.memory_limit_mb = memory_limit_mb
         self._crew: Crew | None = None
+        self._make_work: Callable[[Ask], Work] = lambda ask: WholeWork()
         self._attempts = itertools.count(1)
 
     def run(
@@ -55,7 +56,8 @@ class ProcessRunner:
         """
         if self._crew is None:
             self._crew = self._open(job, terms)
-        board = Board(job, self._crew, iter(asks), lambda ask: WholeWork(), self._attempts)
+            self._make_work = division(job, terms, self.workers)
+        board = Board(job, self._crew, iter(asks), self._make_work, self._attempts)
         try:
             yield from board.outcomes()
         finally:

@@ -125,6 +125,18 @@ class LastWins(ToyAccuracy):
         super().update(predictions[-1:], labels[-1:])
 
 
+class HalfMerged(ToyAccuracy):
+    def merge(self, other):
+        self._hits += other._hits
+
+
+class TakingOver(ToyAccuracy):
+    def merge(self, other):
+        super().merge(other)
+        other.reset()
+        other.update(SCORES[:1], 1 - LABELS[:1])
+
+
 @pytest.mark.parametrize(
     ("metric", "check"),
     [
@@ -137,6 +149,8 @@ class LastWins(ToyAccuracy):
         (Forgetful, "asking_for_the_result_changes_nothing"),
         (HalfReset, "reset_forgets_everything"),
         (Undecided, "direction_is_a_bool"),
+        (HalfMerged, "merged_batches_have_exactly_the_result_of_all"),
+        (TakingOver, "merged_batches_have_exactly_the_result_of_all"),
         (LastWins, "order_of_samples_does_not_matter"),
     ],
 )

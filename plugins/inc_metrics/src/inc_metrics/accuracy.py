@@ -70,6 +70,10 @@ class Accuracy:
         right = _right(predictions, labels)
         self._right.add(np.count_nonzero(right), right.size)
 
+    def merge(self, other: Accuracy) -> None:
+        """Add what another instance was given."""
+        self._right.merge(other._right)
+
     def result(self) -> float:
         """Return the share, from 0 to 1.
 

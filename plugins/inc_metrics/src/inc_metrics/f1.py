@@ -78,6 +78,13 @@ class F1:
             self._actual[cls] += actual
         self._samples += len(answers.actual)
 
+    def merge(self, other: F1) -> None:
+        """Add what another instance was given."""
+        self._hits.update(other._hits)  # "+=" would drop classes that were counted 0 times
+        self._predicted.update(other._predicted)
+        self._actual.update(other._actual)
+        self._samples += other._samples
+
     def result(self) -> float:
         """Return F1, from 0 to 1.
 

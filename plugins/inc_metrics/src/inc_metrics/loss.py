@@ -55,6 +55,10 @@ class Loss:
         if losses.size:
             self._mean.add(losses.mean() * size, size)
 
+    def merge(self, other: Loss) -> None:
+        """Add what another instance was given."""
+        self._mean.merge(other._mean)
+
     def result(self) -> float:
         """Return the mean loss.
 

@@ -75,6 +75,10 @@ class _ElementMean(abc.ABC):
         errors = self._errors(self._difference(predictions, labels))
         self._mean.add(float(errors.sum()), errors.size)
 
+    def merge(self, other: _ElementMean) -> None:
+        """Add what another instance was given."""
+        self._mean.merge(other._mean)
+
     def result(self) -> float:
         """Return the error, at least 0, in the unit of the labels (MSE: its square).
 

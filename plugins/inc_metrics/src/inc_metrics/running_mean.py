@@ -27,6 +27,11 @@ class RunningMean:
         self._total += float(total)
         self._count += int(count)
 
+    def merge(self, other: RunningMean) -> None:
+        """Add what another one was given."""
+        self._total += other._total
+        self._count += other._count
+
     def value(self, metric: str) -> float:
         """Return the mean.
 

@@ -70,6 +70,10 @@ class TopK:
         hits = self._hits_in(predictions, labels)
         self._hits.add(np.count_nonzero(hits), len(hits))
 
+    def merge(self, other: TopK) -> None:
+        """Add what another instance was given."""
+        self._hits.merge(other._hits)
+
     def result(self) -> float:
         """Return the share, from 0 to 1.
 
