@@ -1,0 +1,228 @@
+"""Trainings through the original API: ``python benchmarks/torch_training.py``.
+
+* Quantization-aware training of mobilenetv1_hot with every conv and linear layer in int8, without
+  equalization. Two pairs of its layers were rescaled on purpose (the assets' README says how), so that
+  plain int8 breaks it.
+* Pruning of resnet8 to 80 % zeros by magnitude.
+
+Both train on the 10,000 training images of the assets, and are evaluated on all 10,000 test images.
+
+Options: ``--epochs N``, ``--only qat|pruning``, ``--threads N``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+import time
+from typing import Any
+
+import assets
+import timing
+
+try:
+    import torch
+    from torch.nn import functional
+
+    import inc_torch  # noqa: F401 - only asked whether it is there
+    from inc_core.experimental import Pruning, Quantization, common
+except ImportError as error:
+    sys.exit(
+        f"skipped: {error}. Install torch, inc-core and inc-torch first: "
+        "pip install torch . ./plugins/inc_torch"
+    )
+
+BATCH = 64
+CALIBRATION_SAMPLES = 256
+TARGET_SPARSITY = 0.8
+# Adam's own scale of steps, so that gains of 1/32 and of 32 both move; gone at the end
+QAT_RATE = 0.003
+PRUNING_RATE = 0.02
+# How much of the loss is the float model's opinion: labels alone overfit 10,000 images
+TEACHER_SHARE = 0.9
+TEMPERATURE = 2.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--only", choices=("qat", "pruning"))
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    assets.folder()
+    torch.set_num_threads(arguments.threads)
+    timing.print_heading("torch_training", "torch", "numpy", "inc-core", "inc-torch")
+    header = ("model", "task", "float", "after", "ops int8", "zeros", "CPU s of training")
+    rows = []
+    if arguments.only != "pruning":
+        rows.append(train_quantized("mobilenetv1_hot", arguments.epochs))
+    if arguments.only != "qat":
+        rows.append(prune("resnet8", arguments.epochs))
+    timing.print_table("trainings on 10,000 images", header, rows)
+
+
+def train_quantized(name: str, epochs: int) -> tuple[Any, ...]:
+    """Return the row of a quantization-aware training."""
+    with tempfile.TemporaryDirectory() as workspace:
+        quantizer = Quantization(
+            {
+                "model": {"name": name, "framework": "pytorch"},
+                "quantization": {
+                    "approach": "quant_aware_training",
+                    "calibration": {"sampling_size": CALIBRATION_SAMPLES},
+                },
+                "tuning": {
+                    "accuracy_criterion": {"relative": 0.01},
+                    "exit_policy": {"max_trials": 1, "on_goal_not_met": "best_seen"},
+                    "speed_gate": False,  # every op in int8, whether that is faster here or not
+                    "workspace": {"path": workspace},
+                },
+            }
+        )
+        quantizer.model = common.Model(load(name))
+        calibration = assets.calibration_set(name, CALIBRATION_SAMPLES)
+        quantizer.calib_dataloader = common.DataLoader(calibration, batch_size=BATCH)
+        quantizer.eval_dataloader = common.DataLoader(assets.test_set(name), batch_size=250)
+        quantizer.metric = common.Metric(assets.Top1)
+        clock = Clock()
+
+        def training_func(model: Any) -> None:
+            with clock:
+                train(model, load(name), epochs, QAT_RATE, Silent())
+
+        quantizer.q_func = training_func
+        q_model = quantizer.fit()
+    accuracy, kinds = q_model.facts["accuracy"], q_model.facts["ops"].values()
+    quantized = sum(row.get("int8", 0) for row in kinds)
+    verdict = "met" if q_model.goal_met else "NOT met"
+    return (
+        name,
+        f"QAT, 1 % {verdict}",
+        f"{accuracy['baseline']:.4f}",
+        f"{accuracy['final']:.4f}",
+        f"{quantized} of {sum(sum(row.values()) for row in kinds)}",
+        "",
+        f"{clock.seconds:.0f}",
+    )
+
+
+def prune(name: str, epochs: int) -> tuple[Any, ...]:
+    """Return the row of a pruning."""
+    compression = {
+        "initial_sparsity": 0.0,
+        "target_sparsity": TARGET_SPARSITY,
+        "start_epoch": 0,
+        # the last epochs recover what the last zeros cost
+        "end_epoch": max(1, epochs // 2),
+        "sparsity_decay_type": "cubic",
+        "prune_domain": "global",
+        "pruners": [{"prune_type": "basic_magnitude"}],
+    }
+    prune = Pruning(
+        {
+            "model": {"name": name, "framework": "pytorch"},
+            "pruning": {"approach": {"weight_compression": compression}},
+        }
+    )
+    prune.model = common.Model(load(name))
+    prune.eval_dataloader = common.DataLoader(assets.test_set(name), batch_size=250)
+    prune.metric = common.Metric(assets.Top1)
+    clock = Clock()
+
+    def training_func(model: Any) -> None:
+        with clock:
+            train(model, load(name), epochs, PRUNING_RATE, prune, momentum=True)
+
+    prune.q_func = training_func
+    pruned = prune()
+    print(pruned.report())
+    return (
+        name,
+        "pruning",
+        f"{pruned.baseline:.4f}",
+        f"{pruned.accuracy:.4f}",
+        "",
+        f"{pruned.sparsity.sparsity:.2%}",
+        f"{clock.seconds:.0f}",
+    )
+
+
+def train(
+    model: Any, teacher: Any, epochs: int, rate: float, hooks: Any, *, momentum: bool = False
+) -> None:
+    """Train on flipped images, on labels and on what the float model says; the rate falls to 0."""
+    torch.manual_seed(0)
+    data = assets.calibration_set("", None)
+    inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
+    if momentum:
+        optimizer: Any = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    per_epoch = len(labels) // BATCH
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * per_epoch)
+    for epoch in range(epochs):
+        model.train()
+        hooks.on_epoch_begin(epoch)
+        order = torch.randperm(len(labels))[: per_epoch * BATCH].split(BATCH)
+        for step, chosen in enumerate(order):
+            hooks.on_step_begin(step)
+            x = inputs[chosen]
+            if step % 2:
+                x = x.flip(3)
+            loss = loss_of(model(x), labels[chosen], teacher, x)
+            optimizer.zero_grad()
+            loss.backward()
+            hooks.on_before_optimizer_step()
+            optimizer.step()
+            schedule.step()
+            hooks.on_step_end()
+        hooks.on_epoch_end()
+        print(f"  epoch {epoch}: loss {loss.item():.3f}", flush=True)
+
+
+def loss_of(output: Any, labels: Any, teacher: Any, x: Any) -> Any:
+    """Return the loss on labels and on a teacher's answers."""
+    with torch.no_grad():
+        told = functional.softmax(teacher(x) / TEMPERATURE, 1)
+    student = functional.log_softmax(output / TEMPERATURE, 1)
+    taught = functional.kl_div(student, told, reduction="batchmean") * TEMPERATURE**2
+    return (1 - TEACHER_SHARE) * functional.cross_entropy(output, labels) + TEACHER_SHARE * taught
+
+
+def load(name: str) -> Any:
+    """Return a trained CNN of the assets; its definition lies beside them."""
+    path = assets.folder() / "train" / "cifar_models.py"
+    spec = importlib.util.spec_from_file_location("cifar_models", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = module.build(name.partition("_")[0])
+    state = assets.folder() / "models" / f"{name}_cifar10.pt"
+    model.load_state_dict(torch.load(state, weights_only=True))
+    return model.eval()
+
+
+class Silent:
+    """Hooks of a training that tells nobody."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+class Clock:
+    """CPU seconds of this process within a ``with`` block."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.process_time()
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds = time.process_time() - self._start
+
+
+if __name__ == "__main__":
+    main()
