@@ -43,11 +43,12 @@ PRUNING_RATE = 0.02
 # How much of the loss is the float model's opinion: labels alone overfit 10,000 images
 TEACHER_SHARE = 0.9
 TEMPERATURE = 2.0
+LARGEST_SHIFT = 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--only", choices=("qat", "pruning"))
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -152,7 +153,7 @@ def prune(name: str, epochs: int) -> tuple[Any, ...]:
 def train(
     model: Any, teacher: Any, epochs: int, rate: float, hooks: Any, *, momentum: bool = False
 ) -> None:
-    """Train on flipped images, on labels and on what the float model says; the rate falls to 0."""
+    """Train on flipped and shifted images, labels and what the float model says; the rate falls to 0."""
     torch.manual_seed(0)
     data = assets.calibration_set("", None)
     inputs, labels = torch.from_numpy(data.inputs), torch.from_numpy(data.labels)
@@ -168,7 +169,7 @@ def train(
         order = torch.randperm(len(labels))[: per_epoch * BATCH].split(BATCH)
         for step, chosen in enumerate(order):
             hooks.on_step_begin(step)
-            x = inputs[chosen]
+            x = shifted(inputs[chosen])
             if step % 2:
                 x = x.flip(3)
             loss = loss_of(model(x), labels[chosen], teacher, x)
@@ -180,6 +181,14 @@ def train(
             hooks.on_step_end()
         hooks.on_epoch_end()
         print(f"  epoch {epoch}: loss {loss.item():.3f}", flush=True)
+
+
+def shifted(images: Any) -> Any:
+    """Return images moved by up to ``LARGEST_SHIFT`` pixels, zeros at the edges."""
+    down, right = torch.randint(0, 2 * LARGEST_SHIFT + 1, (2,)).tolist()
+    size = images.shape[-1]
+    padded = functional.pad(images, (LARGEST_SHIFT,) * 4)
+    return padded[:, :, down : down + size, right : right + size]
 
 
 def loss_of(output: Any, labels: Any, teacher: Any, x: Any) -> Any:

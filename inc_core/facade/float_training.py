@@ -98,7 +98,7 @@ def train_float(
     if len(listeners) == 1 and hasattr(listeners[0], "watch"):
         # beside pruning the best is the one that is pruned, not the one before
         listeners[0].watch(scorer)
-    run_loop(hooks, training, listeners, parts.train_func, data)
+    run_loop(hooks, training, participants, listeners, parts.train_func, data)
     facts: dict[str, Any] = {}
     for listener in listeners:
         facts.update(listener.outcome())

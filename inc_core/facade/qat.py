@@ -41,7 +41,9 @@ def train_session(
     train = session.config.quantization.train or session.config.train
     training = Training(adaptor, model, session.plugins, train)
     listeners = [participant._join(training) for participant in participants]
-    run_loop(hooks, training, listeners, session.parts.q_func, session.train_dataloader)
+    run_loop(
+        hooks, training, participants, listeners, session.parts.q_func, session.train_dataloader
+    )
     facts: dict[str, Any] = {}
     for listener in listeners:
         facts.update(listener.outcome())

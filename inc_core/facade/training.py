@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +45,9 @@ class Participant(Protocol):
     def _join(self, training: Training) -> Any:
         """Return a listener, whose methods are named as the hooks that it wants."""
 
+    def _training(self, listeners: Sequence[Any]) -> AbstractContextManager[None]:
+        """Have one's own hooks tell ``listeners`` within a ``with`` block."""
+
 
 def open_trainable(
     config: Config, source: Any, plugins: Plugins, example: Callable[[], Any]
@@ -72,8 +76,9 @@ def native_source(source: Any) -> Any:
 
 
 def run_loop(
-    hooks: TrainingHooks,
+    hooks: Any,
     training: Training,
+    participants: Sequence[Participant],
     listeners: Sequence[Any],
     train_func: Callable[[Any], Any] | None,
     train_dataloader: Any,
@@ -86,7 +91,11 @@ def run_loop(
         ConfigError: If neither is there, or something that the loop needs.
         TrainingError: If the function returns another model than the one it was given.
     """
-    with hooks._training(listeners):
+    with ExitStack() as stack:
+        stack.enter_context(hooks._training(listeners))
+        for participant, listener in zip(participants, listeners, strict=True):
+            if participant is not hooks:  # its own hooks tell it alone
+                stack.enter_context(participant._training((listener,)))
         hooks.on_train_begin()
         if train_func is not None:
             returned = train_func(training.model)

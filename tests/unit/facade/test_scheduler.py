@@ -63,9 +63,17 @@ def test_pruning_and_quantization_share_one_training(scheduler, prune, make_quan
     assert "Sparsity: " in tuned.report()
 
 
-def test_hooks_of_a_component_reach_it_in_a_shared_training(
-    scheduler, prune, make_quantizer, model
-):
+def test_the_hooks_of_one_component_tell_it_alone(scheduler, prune, make_quantizer, model):
+    combined = scheduler.combine(prune, make_quantizer())
+    told = []
+    combined.register_hook("on_epoch_begin", told.append)
+    combined.train_func = make_train(prune, loader_of(model))
+    scheduler.append(combined)
+    assert scheduler.fit().facts["sparsity"]["sparsity"] == pytest.approx(0.4, abs=0.002)
+    assert told == []
+
+
+def test_the_hooks_of_a_combination_are_told_everything(scheduler, prune, make_quantizer, model):
     combined = scheduler.combine(prune, make_quantizer())
     told = []
     combined.register_hook("on_epoch_begin", told.append)

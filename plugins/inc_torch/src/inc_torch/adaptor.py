@@ -29,6 +29,7 @@ from inc_torch.quantize import BIAS_CORRECTION
 from inc_torch.rewrite import EQUALIZATION, equalizable, equalize
 from inc_torch.signature import InputInfo, Signature
 from inc_torch.source import read_source
+from inc_torch.training.ability import TorchTraining
 
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibration
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchAdaptor"]
 
 
-class TorchAdaptor(Adaptor):
+class TorchAdaptor(TorchTraining, Adaptor):
     """Quantizes ``torch.nn.Module``s; models are ``TorchModel``, modules themselves.
 
     A model is traced on one batch into a graph of torch's operators. One that cannot be traced runs
