@@ -21,8 +21,11 @@ static INC_INLINE void sum_tile(const DynamicLinear& a, const uint8_t* q, const 
   constexpr int kSets = kRows == 1 ? 2 : 1;
   const int64_t padded_k = int8_padded_k(a.k);
   __m512i partial[kSets][kRows][kVectors];
-  INC_UNROLL for (int s = 0; s < kSets; s++) INC_UNROLL for (int r = 0; r < kRows; r++)
+  INC_UNROLL for (int s = 0; s < kSets; s++) {
+    INC_UNROLL for (int r = 0; r < kRows; r++) {
       INC_UNROLL for (int v = 0; v < kVectors; v++) partial[s][r][v] = _mm512_setzero_si512();
+    }
+  }
   int64_t k = 0;
   for (; k + kSets * kQuad <= padded_k; k += kSets * kQuad, w += kSets * kQuadBytes) {
     INC_UNROLL for (int s = 0; s < kSets; s++) {

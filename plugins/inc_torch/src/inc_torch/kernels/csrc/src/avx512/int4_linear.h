@@ -108,10 +108,71 @@ static INC_INLINE __m512 scaled(const Int4Linear&, int64_t, int64_t, __m512 sums
   return _mm512_fmadd_ps(sums, scale, total);
 }
 
+// The sums of a group, before its products.
+template <class Sums, int kRows, int kVectors, int kSets>
+static INC_INLINE void start_group(const Int4Linear& a, int64_t m, int64_t g, int64_t at,
+                                   Sums (&sums)[kSets][kRows][kVectors]) {
+  INC_UNROLL for (int r = 0; r < kRows; r++) {
+    INC_UNROLL for (int v = 0; v < kVectors; v++) {
+      if (kSets == 2) clear(sums[kSets - 1][r][v]);
+      sums[0][r][v] = start(a, m + r, g, at + v * 16, Sums());
+    }
+  }
+}
+
+// The products of a group: `x` are its activations, `w` the panels, which move on behind it.
+template <class Way, int kRows, int kVectors, int kSets>
+static INC_INLINE void multiply_group(const Int4Linear& a, const Way& way,
+                                      const typename Way::Value* x,
+                                      const uint8_t* (&w)[kVectors / 2],
+                                      typename Way::Sums (&sums)[kSets][kRows][kVectors]) {
+  for (int64_t k = 0; k < a.x.group_size; k += kStep, x += kStep) {
+    __m512i weights[kVectors];
+    INC_UNROLL for (int v = 0; v < kVectors; v++) {
+      const uint8_t* p = w[v / 2] + v % 2 * 64;
+      weights[v] = _mm512_loadu_si512(p);
+      _mm_prefetch((const char*)p + kAhead, _MM_HINT_T0);
+    }
+    INC_UNROLL for (int p = 0; p < kVectors / 2; p++) w[p] += kStepBytes;
+    way.template multiply<kRows, kVectors, kSets>(x, a.x.k, weights, sums);
+  }
+}
+
+// Scale a group's sums and add them to the totals.
+template <class Sums, int kRows, int kVectors, int kSets>
+static INC_INLINE void finish_group(const Int4Linear& a, int64_t m, int64_t g, int64_t at,
+                                    const Sums (&sums)[kSets][kRows][kVectors],
+                                    __m512 (&totals)[kRows][kVectors]) {
+  INC_UNROLL for (int v = 0; v < kVectors; v++) {
+    const __m256i halves = _mm256_loadu_si256((const __m256i*)(a.scales + at + v * 16));
+    const __m512 scale = _mm512_cvtph_ps(halves);
+    INC_UNROLL for (int r = 0; r < kRows; r++) {
+      Sums sum = sums[0][r][v];
+      if (kSets == 2) sum = add(sum, sums[kSets - 1][r][v]);
+      totals[r][v] = scaled(a, m + r, g, sum, scale, totals[r][v]);
+    }
+  }
+}
+
+template <int kRows, int kVectors>
+static INC_INLINE void store_totals(const Int4Linear& a, int64_t m, int64_t n,
+                                    const __m512 (&totals)[kRows][kVectors]) {
+  INC_UNROLL for (int v = 0; v < kVectors; v++) {
+    const int64_t column = n + v * 16;
+    if (column >= a.n) return;
+    const __mmask16 lanes = first_lanes(a.n - column);
+    const __m512 bias =
+        a.bias ? _mm512_maskz_loadu_ps(lanes, a.bias + column) : _mm512_setzero_ps();
+    INC_UNROLL for (int r = 0; r < kRows; r++) {
+      float* y = a.y + (m + r) * a.y_stride + column;
+      _mm512_mask_storeu_ps(y, lanes, _mm512_add_ps(totals[r][v], bias));
+    }
+  }
+}
+
 // kRows rows from m, kPanels panels of 32 columns from n.
 template <class Way, int kRows, int kPanels>
 static void int4_tile(const Int4Linear& a, int64_t m, int64_t n) {
-  using Sums = typename Way::Sums;
   constexpr int kVectors = 2 * kPanels;
   constexpr int kSets = kRows == 1 ? 2 : 1;  // one row has too few chains to hide the latency
   const int64_t padded_n = round_up(a.n, INC_COLUMN_BLOCK);
@@ -122,50 +183,16 @@ static void int4_tile(const Int4Linear& a, int64_t m, int64_t n) {
     w[p] = int4_panel(a.packed, n + p * kPanel, a.x.k);
   }
   __m512 totals[kRows][kVectors];
-  INC_UNROLL for (int r = 0; r < kRows; r++) INC_UNROLL for (int v = 0; v < kVectors; v++)
-      clear(totals[r][v]);
-
-  for (int64_t g = 0; g < a.x.groups; g++) {
-    const int64_t at = g * padded_n + n;
-    Sums sums[kSets][kRows][kVectors];
-    INC_UNROLL for (int r = 0; r < kRows; r++) {
-      INC_UNROLL for (int v = 0; v < kVectors; v++) {
-        if (kSets == 2) clear(sums[kSets - 1][r][v]);
-        sums[0][r][v] = start(a, m + r, g, at + v * 16, Sums());
-      }
-    }
-    for (int64_t k = 0; k < a.x.group_size; k += kStep, x += kStep) {
-      __m512i weights[kVectors];
-      INC_UNROLL for (int v = 0; v < kVectors; v++) {
-        const uint8_t* p = w[v / 2] + v % 2 * 64;
-        weights[v] = _mm512_loadu_si512(p);
-        _mm_prefetch((const char*)p + kAhead, _MM_HINT_T0);
-      }
-      INC_UNROLL for (int p = 0; p < kPanels; p++) w[p] += kStepBytes;
-      way.template multiply<kRows, kVectors, kSets>(x, a.x.k, weights, sums);
-    }
-    INC_UNROLL for (int v = 0; v < kVectors; v++) {
-      const __m512 scale =
-          _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(a.scales + at + v * 16)));
-      INC_UNROLL for (int r = 0; r < kRows; r++) {
-        Sums sum = sums[0][r][v];
-        if (kSets == 2) sum = add(sum, sums[kSets - 1][r][v]);
-        totals[r][v] = scaled(a, m + r, g, sum, scale, totals[r][v]);
-      }
-    }
+  INC_UNROLL for (int r = 0; r < kRows; r++) {
+    INC_UNROLL for (int v = 0; v < kVectors; v++) clear(totals[r][v]);
   }
-
-  INC_UNROLL for (int v = 0; v < kVectors; v++) {
-    const int64_t column = n + v * 16;
-    if (column >= a.n) return;
-    const __mmask16 lanes = first_lanes(a.n - column);
-    const __m512 bias =
-        a.bias ? _mm512_maskz_loadu_ps(lanes, a.bias + column) : _mm512_setzero_ps();
-    INC_UNROLL for (int r = 0; r < kRows; r++) {
-      _mm512_mask_storeu_ps(a.y + (m + r) * a.y_stride + column, lanes,
-                            _mm512_add_ps(totals[r][v], bias));
-    }
+  for (int64_t g = 0; g < a.x.groups; g++, x += a.x.group_size) {
+    typename Way::Sums sums[kSets][kRows][kVectors];
+    start_group(a, m, g, g * padded_n + n, sums);
+    multiply_group(a, way, x, w, sums);
+    finish_group(a, m, g, g * padded_n + n, sums, totals);
   }
+  store_totals(a, m, n, totals);
 }
 
 // One or two rows take 64 columns at once, more take 32: sums and totals must fit 32 registers.

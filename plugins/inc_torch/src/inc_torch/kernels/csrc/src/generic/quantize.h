@@ -53,41 +53,66 @@ void dequantize(const uint8_t* q, int64_t count, const Quantization& from, float
   }
 }
 
+// Two sums, since one would wait for the latency of each addition. `term` is given the vector at i,
+// with zeros beyond the row, and how many of its lanes belong to the row.
+template <class S, class Term>
+float sum_of_terms(const float* row, int64_t k, const Term& term) {
+  auto even = S::set(0.0f), odd = S::set(0.0f);
+  int64_t i = 0;
+  for (; i + 2 * S::kLanes <= k; i += 2 * S::kLanes) {
+    even = term(even, S::load(row + i), S::kLanes);
+    odd = term(odd, S::load(row + i + S::kLanes), S::kLanes);
+  }
+  for (; i < k; i += S::kLanes) even = term(even, S::load_first(row + i, k - i), k - i);
+  return S::sum(S::add(even, odd));
+}
+
 template <class S>
 float mean(const float* row, int64_t k) {
-  auto total = S::set(0.0f);
-  for (int64_t i = 0; i < k; i += S::kLanes) total = S::add(total, S::load_first(row + i, k - i));
-  return S::sum(total) / (float)k;
+  using F32 = typename S::F32;
+  const auto term = [](F32 sum, F32 v, int64_t) { return S::add(sum, v); };
+  return sum_of_terms<S>(row, k, term) / (float)k;
 }
 
 // Around a known mean: the one-pass formula cancels where the mean is large.
 template <class S>
 float variance(const float* row, int64_t k, float mean) {
-  const auto centre = S::set(mean);
-  auto total = S::set(0.0f);
-  for (int64_t i = 0; i < k; i += S::kLanes) {
-    const auto d = S::keep_first(S::sub(S::load_first(row + i, k - i), centre), k - i);
-    total = S::mul_add(d, d, total);
-  }
-  return S::sum(total) / (float)k;
+  using F32 = typename S::F32;
+  const F32 centre = S::set(mean);
+  const auto term = [centre](F32 sum, F32 v, int64_t lanes) {
+    F32 d = S::sub(v, centre);
+    if (lanes < S::kLanes) d = S::keep_first(d, lanes);
+    return S::mul_add(d, d, sum);
+  };
+  return sum_of_terms<S>(row, k, term) / (float)k;
 }
 
 template <class S>
 void layer_norm_row(const float* row, const LayerNorm& norm, const Quantization& to, uint8_t* q,
                     float* y) {
+  using F32 = typename S::F32;
   const Quantizer<S> quantizer(to);
   const float centre = mean<S>(row, norm.k);
   const float spread = variance<S>(row, norm.k, centre);
-  const auto shift = S::set(centre);
-  const auto factor = S::set(1.0f / __builtin_sqrtf(spread + norm.epsilon));
-  for (int64_t i = 0; i < norm.k; i += S::kLanes) {
-    const int64_t n = norm.k - i;
-    auto v = S::mul(S::sub(S::load_first(row + i, n), shift), factor);
-    if (norm.weight) v = S::mul(v, S::load_first(norm.weight + i, n));
-    if (norm.bias) v = S::add(v, S::load_first(norm.bias + i, n));
-    if (y) S::store_first(y + i, v, n);
-    S::store_bytes_first(q + i, quantizer(v), n < S::kLanes ? n : S::kLanes);
+  const F32 shift = S::set(centre), factor = S::set(1.0f / __builtin_sqrtf(spread + norm.epsilon));
+  const F32 one = S::set(1.0f), zero = S::set(0.0f);
+  int64_t i = 0;
+  for (; i + S::kLanes <= norm.k; i += S::kLanes) {
+    const F32 weight = norm.weight ? S::load(norm.weight + i) : one;
+    const F32 bias = norm.bias ? S::load(norm.bias + i) : zero;
+    const F32 v = S::mul(S::sub(S::load(row + i), shift), factor);
+    const F32 result = S::mul_add(v, weight, bias);
+    if (y) S::store(y + i, result);
+    S::store_bytes(q + i, quantizer(result));
   }
+  const int64_t rest = norm.k - i;
+  if (rest == 0) return;
+  const F32 weight = norm.weight ? S::load_first(norm.weight + i, rest) : one;
+  const F32 bias = norm.bias ? S::load_first(norm.bias + i, rest) : zero;
+  const F32 v = S::mul(S::sub(S::load_first(row + i, rest), shift), factor);
+  const F32 result = S::mul_add(v, weight, bias);
+  if (y) S::store_first(y + i, result, rest);
+  S::store_bytes_first(q + i, quantizer(result), rest);
 }
 
 }  // namespace
