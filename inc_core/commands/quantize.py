@@ -21,11 +21,13 @@ def run(options: argparse.Namespace) -> Outcome:
     """Tune, save, and report."""
     from inc_core.errors import GoalNotMetError
     from inc_core.facade.quantization import Quantization
+    from inc_core.tuning.console import Console
 
     quantizer = Quantization(options.conf, verbose=True)
     quantizer.model = options.model
     tuned = quantizer.fit()
-    tuned.save(options.output)
+    with Console(verbose=False).doing("saving"):
+        tuned.save(options.output)
     print(f"saved to {options.output}", file=sys.stderr)
     goal_missed = tuned.result is not None and tuned.result.best is None
     return Outcome(

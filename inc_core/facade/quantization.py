@@ -84,15 +84,16 @@ class Quantization(TrainingHooks, Parts):
     ) -> TunedModel:
         """Fit with the parts, hooks and participants of a combination, or with one's own."""
         console = Console(verbose=self.verbose)
-        session = open_session(self.config, parts, self._plugins or get_plugins(), console)
-        if self.config.quantization.approach == "qat":
-            with console.doing("training"):
-                session = train_session(session, hooks, participants)
-        self._run = Run(session)
-        result = self._run.tune()
-        if result.best is None and not self._may_return_best_seen():
-            raise GoalNotMetError(self._run.why_not_met(), result)
-        return self._run.finish()
+        with console.doing("quantizing"):
+            session = open_session(self.config, parts, self._plugins or get_plugins(), console)
+            if self.config.quantization.approach == "qat":
+                with console.doing("training"):
+                    session = train_session(session, hooks, participants)
+            self._run = Run(session)
+            result = self._run.tune()
+            if result.best is None and not self._may_return_best_seen():
+                raise GoalNotMetError(self._run.why_not_met(), result)
+            return self._run.finish()
 
     def __call__(
         self,

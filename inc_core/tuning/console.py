@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO, TypeVar
@@ -84,7 +84,10 @@ class Console:
 
     @contextmanager
     def doing(self, label: str) -> Iterator[None]:
-        """Show ``label`` and its time while the block runs; inner blocks are appended."""
+        """Show ``label`` and its time while the block runs; what is done inside goes before it.
+
+        The outermost block of all is shown only while nothing is done inside of it.
+        """
         with self._pushed(_Activity(label, self._clock())):
             yield
 
@@ -114,7 +117,7 @@ class Console:
             now = self._clock()
             if now - self._activities[0].start < QUIET_SECONDS:
                 return
-            parts = [", ".join(_text(activity, now) for activity in self._activities), self._status]
+            parts = [_text(self._activities, now), self._status]
             width = shutil.get_terminal_size().columns - 1  # a full line would wrap
             self._write(WIPE + " | ".join(filter(None, parts))[:width])
             self._painted = True
@@ -172,14 +175,20 @@ class Console:
         self._stream.flush()
 
 
-def _text(activity: _Activity, now: float) -> str:
+def _text(activities: Sequence[_Activity], now: float) -> str:
+    """Return what is done inside of what; the outermost keeps the line alive where nothing else is."""
+    *around, innermost = activities
+    return ", ".join([*(activity.label for activity in around[1:]), _extent(innermost, now)])
+
+
+def _extent(activity: _Activity, now: float) -> str:
     seconds = now - activity.start
     if activity.count is None:
         return f"{activity.label} {seconds:.0f} s"
     if not activity.total:
         return f"{activity.label}: {activity.count} {activity.unit}, {seconds:.0f} s"
-    left = seconds / activity.count * (activity.total - activity.count) if activity.count else 0.0
-    return (
-        f"{activity.label}: {activity.count}/{activity.total} {activity.unit}, {seconds:.0f} s, "
-        f"about {max(left, 0):.0f} s left"
-    )
+    text = f"{activity.label}: {activity.count}/{activity.total} {activity.unit}"
+    if not activity.count:
+        return f"{text}, {seconds:.0f} s"
+    left = seconds / activity.count * (activity.total - activity.count)
+    return f"{text}, about {max(left, 0):.0f} s left"

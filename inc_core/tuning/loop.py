@@ -180,9 +180,11 @@ class _Search:
         if known is not None:  # the journal lost the scores alone
             self._spent_before(known)
             return known, scores
+        with self.job.console.doing("timing the float model"):
+            objectives = measure_objectives(self.job, self.job.float_model, evaluation.accuracy)
         baseline = Baseline(
             accuracy=evaluation.accuracy,
-            objectives=measure_objectives(self.job, self.job.float_model, evaluation.accuracy),
+            objectives=objectives,
             seconds=evaluation.seconds,
             samples=evaluation.samples,
             from_cache=from_cache,

@@ -68,14 +68,15 @@ class JobMeasurements:
     def latency(self) -> LatencyTable | None:
         """Return the adaptor's table, measured once per run."""
         job = self._job
-        return measure_latency(
-            job.adaptor,
-            job.model,
-            job.space.capabilities,
-            job.sample,
-            journal=job.journal,
-            cache=job.cache,
-        )
+        with job.console.doing("timing single ops"):
+            return measure_latency(
+                job.adaptor,
+                job.model,
+                job.space.capabilities,
+                job.sample,
+                journal=job.journal,
+                cache=job.cache,
+            )
 
     def work(self) -> Mapping[OpKey, float]:
         """Return the float seconds of each op if they are known; else nothing is."""
@@ -131,8 +132,9 @@ class JobMeasurements:
 
     def _measure(self, probes: Probes, recipe: Recipe, samples: int) -> float:
         try:
-            model, _ = self._job.builder.build(recipe)
-            return probes.divergence(model, samples)
+            with self._job.console.doing("comparing outputs"):
+                model, _ = self._job.builder.build(recipe)
+                return probes.divergence(model, samples)
         except Exception as error:  # noqa: BLE001 - as in a trial: what breaks is the outcome
             logger.warning("a recipe could not be probed: %s", describe_error(error))
             return math.inf

@@ -129,6 +129,8 @@ def story_from_records(title: str, records: Sequence[Record]) -> Story | None:
     facts = facts_of(records)
     if facts is not None and facts.get("search"):
         chosen = facts["search"]["chosen"] if facts.get("goal_met") else None
+        if "history" in facts["search"]:  # there the finalists have been timed side by side
+            rows = tuple(Row(**row) for row in facts["search"]["history"])
     return Story(
         title=title,
         accuracy=baseline.accuracy,

@@ -47,7 +47,7 @@ def run(console, clock, seconds_each, count=5, total=None):
 
 def test_a_terminal_sees_how_far_it_is(console, clock, terminal):
     run(console, clock, 1.0, total=5)
-    assert "evaluating: 2/5 batches, 3 s, about 4 s left" in terminal.getvalue()
+    assert "evaluating: 2/5 batches, about 4 s left" in terminal.getvalue()
 
 
 def test_the_live_line_is_wiped_at_the_end(console, clock, terminal):
@@ -75,11 +75,20 @@ def test_what_is_no_terminal_sees_no_live_line(clock):
     assert stream.getvalue() == ""
 
 
-def test_what_is_done_inside_is_appended(console, clock, terminal):
-    with console.doing("trial 3"):
+def test_what_is_done_inside_of_what_is_shown_with_the_time_of_the_innermost(
+    console, clock, terminal
+):
+    with console.doing("quantizing"), console.doing("trial 3"):
         clock.now += 1
         run(console, clock, 1.0, count=1)
-    assert "trial 3 2 s, evaluating: 0 batches, 1 s" in terminal.getvalue()
+    assert f"{WIPE}trial 3, evaluating: 0 batches, 1 s" in terminal.getvalue()
+
+
+def test_the_outermost_is_shown_while_nothing_is_done_inside_of_it(console, clock, terminal):
+    with console.doing("quantizing"):
+        clock.now += 3
+        console.repaint()
+    assert f"{WIPE}quantizing 3 s{WIPE}" == terminal.getvalue()
 
 
 def test_the_standing_ends_the_live_line(console, clock, terminal):
