@@ -108,44 +108,58 @@ def _probed(run: Path) -> int:
     )
 
 
-def nncf(task: Task, watch: Watch, out: Path) -> None:
-    """NNCF's accuracy control on the ONNX backend, relative drop, one ranking worker."""
-    import nncf as peer
-    import onnx
-    from nncf.quantization.advanced_parameters import AdvancedAccuracyRestorerParameters
+def nncf(*, per_channel: bool) -> Contender:
+    """Return NNCF's accuracy control on the ONNX backend, relative drop, one ranking worker.
 
-    model = onnx.load(str(task.path))
-    name = model.graph.input[0].name
+    By itself it gives the inputs of depthwise convolutions a scale per channel, for which ONNX Runtime has
+    no integer kernel; with ``per_channel=False`` activations have one scale per tensor.
+    """
 
-    def validate(candidate: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
-        ready, wanted, found = session(candidate), list(numbers), []
-        for start in range(0, len(wanted), BATCH):
-            chosen = wanted[start : start + BATCH]
-            outputs = ready.run(None, {name: task.inputs[chosen]})[0]
-            found += list(_scores_at(task, outputs, chosen))
-            watch.samples += len(chosen)
-        watch.note(float(np.mean(found)), len(found))
-        return float(np.mean(found)), [float(score) for score in found]
+    def tune(task: Task, watch: Watch, out: Path) -> None:
+        import nncf as peer
+        import onnx
+        from nncf.quantization import advanced_parameters as advanced
 
-    watch.start()
-    quantized = peer.quantize_with_accuracy_control(
-        model,
-        calibration_dataset=peer.Dataset(
-            [task.calibration[k : k + 1] for k in range(len(task.calibration))],
-            lambda batch: {name: batch},
-        ),
-        validation_dataset=peer.Dataset(range(len(task.inputs))),
-        validation_fn=validate,
-        max_drop=task.tolerance,
-        drop_type=peer.DropType.RELATIVE,
-        subset_size=len(task.calibration),
-        model_type=peer.ModelType.TRANSFORMER if task.labels.ndim == 1 and task.inputs.ndim == 2
-        else None,
-        advanced_accuracy_restorer_parameters=AdvancedAccuracyRestorerParameters(
-            num_ranking_workers=1
-        ),
-    )  # fmt: skip
-    onnx.save(quantized, str(out / "model.onnx"))
+        model = onnx.load(str(task.path))
+        name = model.graph.input[0].name
+
+        def validate(candidate: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
+            ready, wanted, found = session(candidate), list(numbers), []
+            for start in range(0, len(wanted), BATCH):
+                chosen = wanted[start : start + BATCH]
+                outputs = ready.run(None, {name: task.inputs[chosen]})[0]
+                found += list(_scores_at(task, outputs, chosen))
+                watch.samples += len(chosen)
+            watch.note(float(np.mean(found)), len(found))
+            return float(np.mean(found)), [float(score) for score in found]
+
+        options: dict[str, Any] = {}
+        if not per_channel:
+            options["advanced_quantization_parameters"] = advanced.AdvancedQuantizationParameters(
+                activations_quantization_params=advanced.QuantizationParameters(per_channel=False)
+            )
+        if task.inputs.ndim == 2:  # token ids
+            options["model_type"] = peer.ModelType.TRANSFORMER
+        watch.start()
+        quantized = peer.quantize_with_accuracy_control(
+            model,
+            calibration_dataset=peer.Dataset(
+                [task.calibration[k : k + 1] for k in range(len(task.calibration))],
+                lambda batch: {name: batch},
+            ),
+            validation_dataset=peer.Dataset(range(len(task.inputs))),
+            validation_fn=validate,
+            max_drop=task.tolerance,
+            drop_type=peer.DropType.RELATIVE,
+            subset_size=len(task.calibration),
+            advanced_accuracy_restorer_parameters=advanced.AdvancedAccuracyRestorerParameters(
+                num_ranking_workers=1
+            ),
+            **options,
+        )
+        onnx.save(quantized, str(out / "model.onnx"))
+
+    return tune
 
 
 class _Loader:
@@ -219,7 +233,8 @@ CONTENDERS: dict[str, tuple[str, Contender]] = {
     # name: environment, how to call it
     "inc frontier": ("own", inc("frontier")),
     "inc basic": ("own", inc("basic")),
-    "NNCF": ("nncf", nncf),
+    "NNCF": ("nncf", nncf(per_channel=True)),
+    "NNCF per tensor": ("nncf", nncf(per_channel=False)),
     "neural-compressor 2.6 basic": ("nc26", nc26(1)),
     "neural-compressor 2.6 auto": ("nc26", nc26("auto")),
     "neural-compressor 1.14 basic": ("nc114", nc114),
