@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from inc_core.plugin import Plugins
     from inc_core.tuning.trial import TuningResult
 
-__all__ = ["TunedModel", "Verification", "load", "verify"]
+__all__ = ["TunedModel", "Verification", "load", "read_facts", "verify"]
 
 FORMAT = 1  # of the saved directory; raised when an older inc could misread a newer one
 
@@ -129,14 +129,7 @@ def load(directory: str | Path, *, model: Any = None, plugins: Plugins | None = 
         ComponentNotFoundError: If no installed plugin offers the model's framework.
     """
     folder = Path(directory)
-    manifest = read_json(folder / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise UnsupportedModelError(
-            f"{folder}: its format is {manifest.get('format')!r}, this inc reads {FORMAT}. "
-            "Save the model again, or install the version of inc_core named in "
-            f"{MANIFEST}: {manifest.get('versions', {}).get('inc_core')}."
-        )
-    check_files(folder, manifest["files"])
+    manifest = read_facts(folder)
     source = plugins or get_plugins()
     context = _context_from_json(manifest["context"])
     adaptor = source.component("adaptor", context.framework)(context)
@@ -151,6 +144,24 @@ def load(directory: str | Path, *, model: Any = None, plugins: Plugins | None = 
         sample=load_sample(sample)[0] if sample.exists() else None,
         plugins=plugins,
     )
+
+
+def read_facts(directory: str | Path) -> dict[str, Any]:
+    """Return what is known of a saved model, without loading it: no framework is needed.
+
+    Raises:
+        UnsupportedModelError: If the directory is no saved model, or a file was changed or cut.
+    """
+    folder = Path(directory)
+    manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise UnsupportedModelError(
+            f"{folder}: its format is {manifest.get('format')!r}, this inc reads {FORMAT}. "
+            "Save the model again, or install the version of inc_core named in "
+            f"{MANIFEST}: {manifest.get('versions', {}).get('inc_core')}."
+        )
+    check_files(folder, manifest["files"])
+    return manifest
 
 
 def _restored(adaptor: Adaptor, folder: Path, model: Any) -> Any:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     """Show what a run or a saved model found."""
     from inc_core.manifest import MANIFEST
-    from inc_core.tuned_model import load
+    from inc_core.tuned_model import read_facts
     from inc_core.tuning.journal import read_journal
     from inc_core.tuning.report import (
         picture_of,
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> Outcome:
 
     directory = Path(options.directory)
     if (directory / MANIFEST).is_file():
-        facts = dict(load(directory).facts)
+        facts = read_facts(directory)
         outcome, story = Outcome(report_from_facts(facts), facts), story_from_facts(facts)
     else:
         found = find_run(directory)
