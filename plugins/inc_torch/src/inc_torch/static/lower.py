@@ -175,7 +175,7 @@ class _Lowering:
         if node in self.fusions:
             return self._emit_fusion(self.fusions[node])
         if node.op == "call_function" and self._has_integers(node):
-            if carried(node) and self.is_wanted(node):
+            if carried(node) and self.is_wanted(node) and not self._is_attention(node):
                 scale = self._scale(node)
                 return _Value(
                     integers=emit_carrier(node, scale, self._call, self.integers, self._rest)
@@ -189,6 +189,14 @@ class _Lowering:
             if window is not None:
                 return self._emit_window(node, window)
         return _Value(self._copy(node))
+
+    def _is_attention(self, node: fx.Node) -> bool:
+        """Whether the numbers of ``node`` come from torch's fused attention.
+
+        It lays its result out as the transpose that follows wants it: moving floats costs nothing there,
+        while rounding first would copy them twice.
+        """
+        return self.scales.source(node).target is aten.scaled_dot_product_attention.default
 
     def _has_integers(self, node: fx.Node) -> bool:
         """Whether what a node reads is there in integers, or would be for others anyway."""

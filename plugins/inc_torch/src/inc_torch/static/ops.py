@@ -2,7 +2,7 @@
 
 A lowered graph calls these functions. Run as they are, they are the readable reference, and what
 ``torch.export`` traces through: an exported program holds torch's ops only. For speed
-``inc_torch.static.forms`` replaces each by a prepacked form that gives the same integers.
+``inc_torch.static.packed`` replaces each by a prepacked form that gives the same integers.
 
 Everywhere: ``q_x`` is u8 with ``real = (q - zero_point) * scale``; ``q_weight`` is s8 of the float
 weight's shape; ``w_scale`` float32 ``(out,)``; ``bias`` float32 ``(out,)`` or ``None``.

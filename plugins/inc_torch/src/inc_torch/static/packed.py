@@ -6,17 +6,18 @@ weights are opaque tensors, which can be neither copied nor saved: they live in 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from inc_torch.static import ops, packed_linear, rounding
+from inc_torch.static.graphs import copy_graph, named_arguments, put_constant
+from inc_torch.static.merge import merge_linears
 from inc_torch.static.prepare import attribute
 
-__all__ = ["copy_graph", "named_arguments", "pack", "put_constant"]
+__all__ = ["pack"]
 
 _onednn = torch.ops.onednn
 
@@ -24,34 +25,13 @@ _onednn = torch.ops.onednn
 def pack(module: fx.GraphModule) -> fx.GraphModule:
     """Return the packed form of a lowered graph; ``module`` stays as it is and shares its tensors."""
     packed = copy_graph(module)
+    merge_linears(packed)
     for node in list(packed.graph.nodes):
         rewrite = _REWRITES.get(node.target)
         if rewrite is not None:
             rewrite(packed, node, named_arguments(node))
     packed.graph.eliminate_dead_code()
     return _with_plain_constants(fx.GraphModule(packed, packed.graph, "PackedModule"))
-
-
-def copy_graph(module: fx.GraphModule) -> fx.GraphModule:
-    """Return a graph module with a graph of its own, and the same tensors and submodules."""
-    graph = fx.Graph()
-    graph.set_codegen(module.graph._codegen)
-    graph.output(graph.graph_copy(module.graph, {}))
-    return fx.GraphModule(module, graph)
-
-
-def named_arguments(node: fx.Node) -> dict[str, Any]:
-    """Return the arguments of a call of ``inc_torch.static.ops`` by parameter, defaults included."""
-    bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)
-    bound.apply_defaults()
-    return dict(bound.arguments)
-
-
-def put_constant(module: fx.GraphModule, name: str, tensor: Tensor) -> fx.Node:
-    """Give a graph module one more tensor and return a node that names it, at the insertion point."""
-    if not hasattr(module, name):
-        module.register_buffer(name, tensor)
-    return module.graph.get_attr(name)
 
 
 def _with_plain_constants(module: fx.GraphModule) -> fx.GraphModule:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from inc_torch.static import ops
-from inc_torch.static.packed import copy_graph, named_arguments
+from inc_torch.static.graphs import copy_graph, named_arguments
 from inc_torch.static.prepare import attribute
 from inc_torch.static.rounding import to_channels_last
 

@@ -10,12 +10,14 @@ from inc_torch.static import ops
 
 __all__ = ["quantize", "to_channels_last"]
 
+_quantize = torch.ops.inc.quantize.default
+
 
 def quantize(x: Tensor, scale: float, zero_point: int, channels_last: bool) -> Tensor:
     """Return what ``ops.quantize`` returns; compilers get that itself, which they can fuse."""
     if torch.compiler.is_compiling():
         return ops.quantize(x, scale, zero_point, channels_last)
-    q_x = torch.ops.inc.quantize(x, scale, zero_point, False)
+    q_x = _quantize(x, scale, zero_point, False)
     return to_channels_last(q_x) if channels_last else q_x
 
 

@@ -22,6 +22,19 @@ from inc_torch.static.region import with_regions
 CLOSE_DB = 35.0
 
 
+class Attention(nn.Module):
+    """Query, key and value of one tensor, in heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(24, 24) for _ in range(3))
+        self.out = nn.Linear(24, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = [part(x).unflatten(-1, (4, 6)).transpose(1, 2) for part in self.parts]
+        return self.out(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+
+
 class Net(nn.Module):
     """A net from a function and the modules that it uses."""
 
@@ -154,6 +167,14 @@ NETS: dict[str, tuple[nn.Module, tuple[Tensor, ...], list[str]]] = {
         (torch.randn(2, 7, 24),),
         ["quantize", "linear", "linear_add", "layer_norm"],
     ),
+    "attention": (
+        Attention(),
+        (torch.randn(2, 7, 24),),
+        [
+            *("quantize", *["linear", "unflatten", "transpose"] * 3),
+            *("scaled_dot_product_attention", "transpose", "flatten", "quantize", "linear"),
+        ],
+    ),
     "one dimension": (
         Net(
             lambda net, x: net.last(F.relu(net.first(x))),
@@ -198,6 +219,11 @@ def test_net_equals_the_oracle_and_is_fused(lab: Any, case: tuple) -> None:
 
 def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def test_linears_over_one_tensor_become_one(lab: Any) -> None:
+    net, inputs, _ = NETS["attention"]
+    assert lab.called(pack(lab.lower(net, *inputs))).count("linear") == 2
 
 
 def test_nothing_decided_gives_the_float_outputs(lab: Any) -> None:
