@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -16,6 +18,12 @@ from inc_torch.capture import UntraceableError, graph_of_program
 from inc_torch.model import ModelFacts, TorchModel
 
 __all__ = ["read_source"]
+
+logger = logging.getLogger("inc_core.torch")
+
+# Share of physical memory up to which a model is copied: the float copy, its calibration and the quantized
+# model must fit beside the user's own.
+LARGEST_COPY = 1 / 8
 
 # what torch reports for a file that is cut, or not its own
 _BROKEN = (OSError, RuntimeError, ValueError, KeyError, EOFError, AssertionError, ImportError,
@@ -46,10 +54,37 @@ def read_source(source: Any) -> TorchModel:
             f"a torch model is a torch.nn.Module, an ExportedProgram or the path of a .pt2 file, "
             f"received {type(source).__name__}"
         )
-    module = copy.deepcopy(source).eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
+    module = _copy(source).eval()
     return TorchModel(module, ModelFacts())
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """Return a copy without gradients; of a model too large to have twice, one that shares its tensors."""
+    tensors = [*module.parameters(), *module.buffers()]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if size <= LARGEST_COPY * _physical_memory():
+        copied = copy.deepcopy(module)
+    else:
+        logger.warning(
+            "the model's %.1f GB are shared, not copied: leave its weights alone until the "
+            "quantized model is saved",
+            size / 2**30,
+        )
+        memo = {id(tensor): _shared(tensor) for tensor in tensors}
+        copied = copy.deepcopy(module, memo)
+    for parameter in copied.parameters():
+        parameter.requires_grad_(False)
+    return copied
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _shared(tensor: torch.Tensor) -> torch.Tensor:
+    plain = tensor.detach()
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(plain, requires_grad=False) if is_parameter else plain
 
 
 def _read_program(program: torch.export.ExportedProgram) -> TorchModel:

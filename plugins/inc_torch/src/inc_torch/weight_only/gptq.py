@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inc_core.errors import QuantizationError
 from inc_core.quant.spec import TensorSpec
-from inc_torch.weight_only.grid import Grid, QuantizedWeight, choose_grid
+from inc_torch.weight_only.grid import Grid, QuantizedWeight, choose_grid, row_slices
 from inc_torch.weight_only.statistics import InputStatistics
 
 __all__ = ["gptq"]
@@ -44,7 +44,11 @@ def gptq(weight: Tensor, spec: TensorSpec, statistics: InputStatistics) -> Quant
     grid = choose_grid(weight, spec)
     order = torch.argsort(energy, descending=True)
     factor = _inverse_factor(statistics.gram[order][:, order])
-    return QuantizedWeight(_round_in_order(weight.float(), grid, order, factor), grid)
+    q_weight = torch.empty(weight.shape, dtype=torch.int8)
+    for rows in row_slices(weight):
+        some = weight[rows].float()
+        q_weight[rows] = _round_in_order(some, grid.of_rows(rows), order, factor)
+    return QuantizedWeight(q_weight, grid)
 
 
 def _round_in_order(weight: Tensor, grid: Grid, order: Tensor, factor: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,12 +11,15 @@ from torch import Tensor
 from inc_core.errors import QuantizationError
 from inc_core.quant.spec import TensorSpec
 
-__all__ = ["Grid", "QuantizedWeight", "choose_grid", "from_groups", "to_groups"]
+__all__ = ["Grid", "QuantizedWeight", "choose_grid", "from_groups", "row_slices", "to_groups"]
 
 # Kernels and file formats store scales in float16; integers are chosen for the rounded scale, so
 # that what is tuned is what runs.
 _SMALLEST_SCALE = 2.0**-24
 _LARGEST_SCALE = 65504.0
+
+# 1 MB of float32: a cache holds it, and an allocator gives it back
+_ELEMENTS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,16 @@ class Grid:
 
     def quantize(self, weight: Tensor) -> Tensor:
         """Round ``(N, K)`` to nearest, half to even, and saturate; int8 ``(N, K)``."""
-        scale, zero_point = self._spread(weight.shape[1])
-        q_weight = torch.round(weight / scale).add_(zero_point).clamp_(self.qmin, self.qmax)
-        return q_weight.to(torch.int8)
+        q_weight = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+        for rows in row_slices(weight):
+            scale, zero_point = self.of_rows(rows)._spread(weight.shape[1])
+            steps = (weight[rows] / scale).round_().add_(zero_point)
+            q_weight[rows] = steps.clamp_(self.qmin, self.qmax)
+        return q_weight
+
+    def of_rows(self, rows: slice) -> Grid:
+        """Return the grid of some channels."""
+        return replace(self, scale=self.scale[rows], zero_point=self.zero_point[rows])
 
     def dequantize(self, q_weight: Tensor) -> Tensor:
         """Return float32 ``(N, K)``."""
@@ -106,6 +117,16 @@ def choose_grid(weight: Tensor, spec: TensorSpec) -> Grid:
     lo, hi = groups.amin(-1).clamp(max=0.0), groups.amax(-1).clamp(min=0.0)
     scale, zero_point = _cover(lo, hi, spec)
     return Grid(scale, zero_point, spec.qmin, spec.qmax, group_size)
+
+
+def row_slices(weight: Tensor) -> Iterator[slice]:
+    """Cut a weight into runs of channels, so that what is computed on the way stays small.
+
+    Large temporaries between results that stay would fragment the heap: a model of many large layers
+    would take several times its size.
+    """
+    step = max(1, _ELEMENTS_AT_ONCE // max(weight.shape[1], 1))
+    return (slice(start, start + step) for start in range(0, len(weight), step))
 
 
 def to_groups(weight: Tensor, group_size: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from inc_core.quant.spec import TensorSpec
-from inc_torch.weight_only.grid import Grid, QuantizedWeight, choose_grid, to_groups
+from inc_torch.weight_only.grid import Grid, QuantizedWeight, choose_grid, row_slices, to_groups
 from inc_torch.weight_only.statistics import InputStatistics
 
 __all__ = ["hqq"]
@@ -41,7 +41,17 @@ def hqq(
     Raises:
         QuantizationError: As ``choose_grid``.
     """
-    fp32_weight = weight.float()
+    grids = [_optimised(weight[rows].float(), spec) for rows in row_slices(weight)]
+    grid = replace(
+        grids[0],
+        scale=torch.cat([one.scale for one in grids]),
+        zero_point=torch.cat([one.zero_point for one in grids]),
+    )
+    return QuantizedWeight(grid.quantize(weight), grid)
+
+
+def _optimised(fp32_weight: Tensor, spec: TensorSpec) -> Grid:
+    """Return the best grid of some channels."""
     grid = choose_grid(fp32_weight, spec)
     groups = to_groups(fp32_weight, grid.group_size)
     # padding of the last group must not pull its grid to zero
@@ -53,7 +63,7 @@ def hqq(
         error = _norm(groups, grid, present)
         best, least = _better(best, least, grid, error)
         beta *= _BETA_GROWTH
-    return QuantizedWeight(best.quantize(fp32_weight), best)
+    return best
 
 
 def _refined(groups: Tensor, grid: Grid, present: Tensor, beta: float, *, asymmetric: bool) -> Grid:

@@ -28,4 +28,4 @@ def rtn(
         QuantizationError: As ``choose_grid``.
     """
     grid = choose_grid(weight, spec)
-    return QuantizedWeight(grid.quantize(weight.float()), grid)
+    return QuantizedWeight(grid.quantize(weight), grid)
