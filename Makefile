@@ -67,7 +67,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)  ## one table per claim; see benchmarks/README.md
-	for script in benchmarks/onnx_*.py benchmarks/strategies.py benchmarks/early_stop.py benchmarks/journal.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/onnx_*.py benchmarks/strategies.py benchmarks/early_stop.py benchmarks/journal.py benchmarks/loop_cost.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(VENV_TORCH) build out inc_workspace *.egg-info plugins/*/src/*.egg-info

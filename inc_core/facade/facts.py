@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from inc_core.tuning.story import rows_of
 from inc_core.tuning.trial import LATENCY, Baseline, Trial, TuningResult
 
 __all__ = ["as_float", "compare_speed", "gather_facts"]
+
+logger = logging.getLogger("inc_core.tuning")
 
 BYTES_PER_MB = 1_000_000
 
@@ -43,10 +46,7 @@ def gather_facts(
             "higher_is_better": result.higher_is_better,
         },
         "latency": None if latency is None else latency.to_json(),
-        "size_mb": {
-            "baseline": size_on_disk(adaptor, session.opened.model) / BYTES_PER_MB,
-            "final": size_on_disk(adaptor, model) / BYTES_PER_MB,
-        },
+        "size_mb": _sizes(adaptor, session.opened.model, model),
         **({} if session.trained is None else session.trained.facts),
         "ops": _precisions(trial.recipe),
         "float_ops": dict(float_reasons),
@@ -92,3 +92,13 @@ def _precisions(recipe: Recipe) -> dict[str, dict[str, int]]:
         row = table.setdefault(op.type, {})
         row[config.precision] = row.get(config.precision, 0) + 1
     return table
+
+
+def _sizes(adaptor: Adaptor, baseline: Any, final: Any) -> dict[str, float] | None:
+    """Return the models' sizes in MB; ``None`` if there is no room to save them."""
+    try:
+        sizes = {"baseline": size_on_disk(adaptor, baseline), "final": size_on_disk(adaptor, final)}
+    except OSError as error:  # a full disk is no reason to lose a model that was found
+        logger.warning("the models' sizes are not known, they cannot be saved: %s", error)
+        return None
+    return {name: size / BYTES_PER_MB for name, size in sizes.items()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,23 @@ def test_an_unfinished_run_resumes_and_repeats_nothing(make_quantizer):
     tuned = resumed.fit()
     assert tuned.recipe == undisturbed.recipe
     assert len(evaluated) == len(tuned.result.trials) - finished
+
+
+def test_on_a_full_disk_the_model_is_returned_and_the_history_said_to_be_incomplete(
+    make_quantizer, caplog
+):
+    model = make_classifier(culprits=[2])
+    expected = make_quantizer(model).fit()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        tuned = make_quantizer(model).fit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert tuned.recipe == expected.recipe
+    assert not tuned.result.history_complete
+    assert not tuned.facts["search"]["history_complete"]
+    assert "its history will be incomplete" in caplog.text.replace("\n", " ")
 
 
 def test_check_sends_one_batch_through_every_stage(make_quantizer, tmp_path: Path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from inc_core import common
+from inc_core.errors import QuantizationError
 from inc_core.testing.toy import make_classifier, make_data
 from inc_core.testing.toy.adaptor import ToyAdaptor
 
@@ -231,6 +232,32 @@ class TestEvaluations:
         assert run() == 0
         evaluate.cache_key = "digits, version 4"
         assert run() == 2
+
+    def test_another_version_of_the_framework_is_evaluated_again(self, make_quantizer, monkeypatch):
+        make_quantizer().fit()
+        monkeypatch.setattr(ToyAdaptor, "versions", lambda self: {"toy": "2.0"})
+        result = make_quantizer().fit().result
+        assert not result.baseline.from_cache
+        assert not any(trial.from_cache for trial in result.trials)
+
+    def test_results_of_a_model_that_was_written_into_are_not_kept(
+        self, make_quantizer, monkeypatch
+    ):
+        quantize = ToyAdaptor.quantize
+
+        def writing(self, model, recipe, calibration):
+            weight = model.nodes[0].arrays["weight"]
+            weight.setflags(write=True)
+            weight[0, 0] += 0.5
+            return quantize(self, model, recipe, calibration)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ToyAdaptor, "quantize", writing)
+            with pytest.raises(QuantizationError, match="the float model was changed"):
+                make_quantizer().fit()
+        result = make_quantizer().fit().result
+        assert result.baseline.from_cache
+        assert not any(trial.from_cache for trial in result.trials)
 
     def test_with_a_budget_of_time_what_is_accepted_is_measured_anew(self, make_quantizer):
         settings = {"exit_policy": {"timeout": 60, "max_trials": 3}}

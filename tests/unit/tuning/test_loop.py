@@ -189,6 +189,16 @@ class TestFailingTrials:
         assert result.trials[0].status == "failed"
         assert f"eval_func returned {shown}" in result.trials[0].error
 
+    def test_a_result_out_of_its_range_is_failed_and_shown(self, search):
+        job = scripted(search, 0.8, 79.5, 0.8)
+        job.evaluator.eval_func.result_range = (0.0, 1.0)
+        result = tune(job)
+        assert result.trials[0].status == "failed"
+        assert (
+            "eval_func returned 79.5, outside of its result_range [0, 1]" in result.trials[0].error
+        )
+        assert result.best.number == 2
+
     def test_running_out_of_memory_is_told_apart(self, search):
         result = tune(scripted(search, 0.8, MemoryError(), 0.8))
         assert result.trials[0].status == "oom"
@@ -443,6 +453,25 @@ class TestReplay:
             result = self.run(search, journal)
         assert search.adaptor.quantized == 1
         assert [t.accuracy for t in result.trials] == [t.accuracy for t in whole.trials]
+
+    def test_with_any_bytes_changed_it_finds_the_same(self, make_search, tmp_path):
+        search = make_search(layers=4)
+        path = tmp_path / "journal.jsonl"
+        with Journal(path) as journal:
+            whole = self.run(search, journal)
+        content = path.read_bytes()
+        rng = np.random.default_rng(1)
+        for _ in range(40):
+            broken = bytearray(content)
+            for position in rng.integers(0, len(content), rng.integers(1, 4)):
+                broken[position] = rng.integers(0, 256)
+            path.write_bytes(bytes(broken))
+            for aside in tmp_path.glob("journal.[qt]*"):
+                aside.unlink()
+            with Journal(path) as journal:
+                result = self.run(search, journal)
+            assert result.best.recipe == whole.best.recipe
+            assert [t.accuracy for t in result.trials] == [t.accuracy for t in whole.trials]
 
     def test_failed_trials_are_replayed_as_failed(self, search, tmp_path):
         path = tmp_path / "journal.jsonl"
