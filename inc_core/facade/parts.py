@@ -51,7 +51,8 @@ class EvaluationParts(_Settable):
         postprocess: Called on ``(outputs, labels)`` before the metric; or ``common.Postprocess``.
         eval_func: Called with the native model, returns its accuracy; goes before metric and loader.
             With a second parameter ``indices`` it returns the score of each of these samples, of
-            all of them if ``indices`` is ``None``; bad models are then rejected early.
+            all of them if ``indices`` is ``None``; bad models are then rejected early. Attributes of
+            the function are listed in docs/plugins.md.
     """
 
     model: Any

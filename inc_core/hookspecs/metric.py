@@ -16,6 +16,9 @@ class Metric(Protocol):
     Optional: ``reset()`` (else a new instance is made for each evaluation) and
     ``higher_is_better`` (default true; the YAML decides if both say).
 
+    Optional: ``result_range``, the least and largest result there can be; anything else fails the
+    trial that gave it.
+
     Optional, to let bad models be rejected before the last sample:
 
     * ``scores(predictions, labels)`` returns one number per sample of a batch, shape ``(batch,)``,
