@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from inc_core.data.batches import iter_batches, take
+from inc_core.data.spans import batch_total
 from inc_core.errors import DataError
-from inc_core.facade.loaders import batch_count
+from inc_core.facade.check_runner import check_runner
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import FloatRewrites
 from inc_core.quant.calibrator import Calibration
@@ -36,6 +37,7 @@ class CheckReport:
         stages: Seconds of each stage on one batch, in order.
         estimate: Estimated seconds: ``baseline``, ``calibration``, ``trial``; what is unknown is missing.
         peak_mb: Peak resident memory of this process so far, in MB.
+        runner: Where trials would run, and what is in the way, in words.
     """
 
     framework: str
@@ -45,6 +47,7 @@ class CheckReport:
     stages: dict[str, float]
     estimate: dict[str, float]
     peak_mb: float
+    runner: tuple[str, ...] = ()
 
     def render(self) -> str:
         """Return the report as text."""
@@ -55,6 +58,7 @@ class CheckReport:
         lines += [f"one batch     {stage}: {s:.3f} s" for stage, s in self.stages.items()]
         lines += [f"estimate      {stage}: {s:.1f} s" for stage, s in self.estimate.items()]
         lines.append(f"memory        {self.peak_mb:.0f} MB so far")
+        lines += [f"trials        {line}" for line in self.runner]
         return "\n".join(lines)
 
 
@@ -90,6 +94,7 @@ def check_session(session: Session) -> CheckReport:
         stages=stages,
         estimate=_estimate(session, stages, sizes),
         peak_mb=_peak_mb(),
+        runner=check_runner(session),
     )
 
 
@@ -132,7 +137,7 @@ def _estimate(session: Session, stages: dict[str, float], sizes: list[int]) -> d
     if read is not None:
         batches = math.ceil(max(session.space.calib_samples) / max(1, _batch_size(session)))
         estimate["calibration"] = batches * (read + stages["calibrate"])
-    count = batch_count(session.eval_dataloader)
+    count = batch_total(session.eval_dataloader)
     if sizes and count:
         read = stages["read an evaluation batch"]
         estimate["baseline"] = count * (read + stages["float inference"])

@@ -7,8 +7,8 @@ from typing import Any
 
 from inc_core import common
 from inc_core.config.types import ComponentConfig, Config
+from inc_core.data.spans import batch_total
 from inc_core.errors import ConfigError
-from inc_core.facade.loaders import batch_count
 from inc_core.facade.parts import EvaluationParts
 from inc_core.hookspecs.adaptor import Adaptor
 from inc_core.plugin import Plugins
@@ -45,7 +45,7 @@ def evaluator_of(
         metric,
         _postprocess(config, parts, plugins),
         accuracy.iteration,
-        watch=lambda batches: console.over(batches, "evaluating", batch_count(loader)),
+        watch=lambda batches: console.over(batches, "evaluating", batch_total(loader)),
         order_seed=order_seed,
     )
 

@@ -11,7 +11,6 @@ from inc_core.facade.parts import EvaluationParts, Parts
 from inc_core.plugin import Plugins
 
 __all__ = [
-    "batch_count",
     "calib_dataloader_of",
     "eval_dataloader_of",
     "first_inputs",
@@ -50,11 +49,3 @@ def first_inputs(*loaders: Any) -> Any:
             if batch is not None:
                 return batch.inputs
     return None
-
-
-def batch_count(loader: Any) -> int | None:
-    """Return how many batches a loader has; ``None`` if it does not say."""
-    try:
-        return len(loader)
-    except TypeError:  # an iterable without a length: progress and estimate do without
-        return None

@@ -9,12 +9,13 @@ from functools import cached_property, partial
 from typing import Any
 
 from inc_core.config.dump import config_to_dict
-from inc_core.config.types import ComponentConfig, RunnerConfig
+from inc_core.config.types import ComponentConfig
 from inc_core.data.batches import iter_batches, slice_batch
 from inc_core.errors import IncError
 from inc_core.facade.facts import as_float, compare_speed, gather_facts
 from inc_core.facade.ledger import build_ledger, float_reasons
 from inc_core.facade.reuse import Reuse
+from inc_core.facade.runners import make_runner
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import Executed
 from inc_core.quant.space import TuningSpace
@@ -28,15 +29,7 @@ from inc_core.tuning.latency import measure_latency
 from inc_core.tuning.loop import tune
 from inc_core.tuning.recall import RecallingRunner
 from inc_core.tuning.results import Results
-from inc_core.tuning.runner import (
-    Address,
-    DaskRunner,
-    InlineRunner,
-    ProcessRunner,
-    Runner,
-    proposal_width,
-    refuse_in_trial,
-)
+from inc_core.tuning.runner import Runner, proposal_width, refuse_in_trial
 from inc_core.tuning.speed import LatencyComparison
 from inc_core.tuning.trial import Trial, TuningResult
 from inc_core.tuning.workspace import open_run, record_facts
@@ -186,7 +179,7 @@ class Run:
             noise_check=config.noise_check,
             seed=config.random_seed,
             width=proposal_width(config.runner.workers),
-            runner=_recalling(_runner(config.runner), results),
+            runner=_recalling(make_runner(config.runner), results),
             results=results,
             journal=journal,
             emit=session.plugins.emit,
@@ -238,18 +231,3 @@ def _inputs_of(loader: Any) -> Iterator[Any]:
 
 def _recalling(runner: Runner, results: Results | None) -> Runner:
     return runner if results is None else RecallingRunner(runner, results)
-
-
-def _runner(config: RunnerConfig) -> Runner:
-    if config.name == "inline":
-        return InlineRunner(config.trial_timeout)
-    if config.name == "process":
-        return ProcessRunner(config.workers, config.trial_timeout, config.memory_limit_mb)
-    return DaskRunner(
-        Address(config.address, config.scheduler_file),
-        config.workers,
-        config.trial_timeout,
-        config.memory_limit_mb,
-        reconnect_seconds=config.reconnect_timeout,
-        on_loss=config.on_engine_loss,
-    )

@@ -207,6 +207,14 @@ class TestWorkers:
         assert re.search(r"worker tcp://\S+ is refused: numpy is 0.1 there and", caplog.text)
 
 
+def test_a_dry_run_says_which_workers_take_trials(cluster, faults, tmp_path):
+    runner = {"name": "dask", "scheduler_file": str(cluster.folder / "scheduler.json")}
+    report = faults.make_quantizer(tmp_path, runner).check()
+    first, last = report.runner
+    assert first.startswith("on 2 of 2 workers of the Dask cluster at scheduler file")
+    assert last == "latency is measured on this machine"
+
+
 class TestScheduler:
     def test_one_that_comes_back_costs_nothing(self, cluster, search, inline, tmp_path, caplog):
         def restart():

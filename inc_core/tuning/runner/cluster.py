@@ -8,7 +8,7 @@ import queue
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from inc_core.errors import EngineLostError
@@ -100,6 +100,27 @@ class Cluster:
         self._fewer[place.host] += 1
         return True
 
+    def survey(self, seconds: float) -> Mapping[str, str]:
+        """Return what became of each worker within some seconds: why it is refused, or nothing.
+
+        Raises:
+            EngineLostError: As ``events``.
+        """
+        start = self._clock()
+        while self._clock() - start < seconds:
+            for _ in self.events():
+                pass
+            couriers = self._couriers.values()
+            if all(courier.ready or courier.refused for courier in couriers) and (
+                couriers or self._clock() - start > WATCH_SECONDS
+            ):
+                break
+        found = {}
+        for name, courier in self._couriers.items():
+            waiting = f"not ready after {seconds:g} s"
+            found[name] = "" if courier.ready else "; ".join(courier.problems) or waiting
+        return found
+
     def close(self) -> None:
         """Leave the cluster."""
         for courier in self._couriers.values():
@@ -137,7 +158,7 @@ class Cluster:
             courier.ready = True
             logger.info("worker %s takes trials", courier.place.name)
         elif news.kind == "refused":
-            courier.refused = True
+            courier.refused, courier.problems = True, news.problems
             logger.warning("worker %s is refused: %s", courier.place.name, "; ".join(news.problems))
         elif news.event is not None and news.event.ticket is courier.ticket:
             courier.ticket = None

@@ -51,6 +51,7 @@ class Courier:
     ) -> None:
         self.place = place
         self.ready = self.refused = False
+        self.problems: tuple[str, ...] = ()
         self.ticket: Ticket | None = None
         self._link = link
         self._bundle = bundle

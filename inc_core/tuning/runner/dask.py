@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
@@ -94,6 +94,14 @@ class DaskRunner:
         finally:
             if self._engine is not None:
                 board.stop()
+
+    def survey(self, job: TuningJob, terms: Terms, seconds: float) -> Mapping[str, str]:
+        """Prepare every worker as for a search; return why each is refused, empty if it is not.
+
+        Raises:
+            EngineLostError, ConfigError, MissingFrameworkError: As ``run``.
+        """
+        return self._start(job, terms).survey(seconds)
 
     def close(self) -> None:
         """Leave the cluster as it was, without what this search needed."""

@@ -64,6 +64,15 @@ class ProcessRunner:
             if self._crew is not None:
                 board.stop()
 
+    def limits(self, job: TuningJob, terms: Terms) -> Limits:
+        """Return what each trial may use."""
+        return Limits.of(
+            self.workers,
+            seconds=trial_seconds(self.trial_timeout, terms.baseline.seconds, self.workers),
+            memory_mb=self.memory_limit_mb,
+            threads=job.adaptor.context.threads,
+        )
+
     def close(self) -> None:
         """End every process."""
         crew, self._crew = self._crew, None
@@ -71,12 +80,7 @@ class ProcessRunner:
             crew.close()
 
     def _open(self, job: TuningJob, terms: Terms) -> Crew:
-        limits = Limits.of(
-            self.workers,
-            seconds=trial_seconds(self.trial_timeout, terms.baseline.seconds, self.workers),
-            memory_mb=self.memory_limit_mb,
-            threads=job.adaptor.context.threads,
-        )
+        limits = self.limits(job, terms)
         crew = Crew(self.workers, limits)
         try:
             write_job(crew.folder, job, terms)

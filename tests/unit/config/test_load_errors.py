@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from inc_core.config.load import load_config
@@ -252,3 +254,20 @@ def test_a_mapping_that_contains_itself_is_refused():
     conf["quantization"]["train"] = conf
     with pytest.raises(ConfigError, match="contains itself"):
         load_config(conf)
+
+
+@pytest.mark.parametrize(
+    ("runner", "message"),
+    [
+        ({"name": "dask"}, "name: dask needs the scheduler's 'address' or 'scheduler_file'"),
+        (
+            {"name": "dask", "address": "tcp://h:1", "scheduler_file": "s.json"},
+            "holds both 'address' and 'scheduler_file'; keep one",
+        ),
+        ({"name": "process", "address": "tcp://h:1"}, "has 'address', which is for name: dask"),
+        ({"scheduler_file": "s.json"}, "has 'scheduler_file', which is for name: dask"),
+    ],
+)
+def test_a_dask_runner_has_one_scheduler_and_the_others_none(runner, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config({"tuning": {"runner": runner}})
