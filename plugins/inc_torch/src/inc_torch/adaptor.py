@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from inc_core.errors import DataError, UnsupportedModelError
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext
+from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, LatencyTable
 from inc_core.quant.batching import batch_length
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.spec import OpCapability, OpKey, TensorKey
@@ -24,6 +24,7 @@ from inc_torch.capture import UntraceableError, capture
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.op_table import op_table
+from inc_torch.optimer import time_layers
 from inc_torch.plan import Plan, make_plan
 from inc_torch.quantize import BIAS_CORRECTION
 from inc_torch.rewrite import EQUALIZATION, equalizable, equalize
@@ -148,6 +149,19 @@ class TorchAdaptor(TorchTraining, Adaptor):
     def executed(self, model: TorchModel) -> Mapping[OpKey, str]:
         """Return the precision of each op; there is no silent fallback, what was asked for runs."""
         return {op: config.precision for op, config in model.facts.ops.items()}
+
+    def time_ops(
+        self,
+        model: TorchModel,
+        capabilities: Sequence[OpCapability],
+        sample_inputs: Any,
+        known: MutableMapping[str, Sequence[float]],
+    ) -> LatencyTable:
+        """Return the seconds of each layer in each kind of config; of traced models."""
+        if not model.facts.traced:
+            return LatencyTable({})
+        tensors = self._tensors(model, sample_inputs)
+        return time_layers(model.graph, self._table, capabilities, tensors, known)
 
     def integer_weights(self, model: TorchModel) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return the stored integer weights by the name under which the module holds them."""
