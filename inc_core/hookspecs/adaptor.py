@@ -31,6 +31,7 @@ __all__ = [
     "LatencyTable",
     "OpTimer",
     "RestoresInto",
+    "Sensitivity",
 ]
 
 
@@ -271,6 +272,28 @@ class OpTimer(Protocol):
         known: MutableMapping[str, Sequence[float]],
     ) -> LatencyTable:
         """Return the measured seconds of the ops of ``capabilities`` in their configs."""
+
+
+@runtime_checkable
+class Sensitivity(Protocol):
+    """Ability: estimate for all ops at once what quantizing each alone does to the outputs.
+
+    A search asks it in place of one probe for each op, of which each runs a model of its own.
+    """
+
+    def sensitivity(
+        self, model: Any, wanted: Mapping[OpKey, Sequence[OpConfig]], batches: Iterable[Any]
+    ) -> Mapping[OpKey, Mapping[OpConfig, float]] | None:
+        """Return the estimated divergence of the outputs, as ``tuning.divergence`` measures it.
+
+        Args:
+            model: The float model.
+            wanted: The configs that are asked for, by op.
+            batches: A few batches of inputs.
+
+        Returns:
+            A finite number for everything that is wanted; ``None`` if this model cannot be swept.
+        """
 
 
 @dataclass(frozen=True)

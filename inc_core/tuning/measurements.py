@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from inc_core.hookspecs.adaptor import LatencyTable
+from inc_core.hookspecs.adaptor import LatencyTable, Sensitivity
+from inc_core.quant.batching import batch_length, slice_batch
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import OpConfig, OpKey
@@ -28,6 +29,8 @@ MOST_SAMPLES = 64
 LEAST_SAMPLES = 16
 # The sweep may see as many samples as half an evaluation; beyond that every probe gets fewer.
 SWEEP_UNITS = 0.5
+# Samples that an adaptor's own sweep holds at once.
+SWEEP_BATCH = 16
 
 
 class JobMeasurements:
@@ -50,6 +53,9 @@ class JobMeasurements:
 
     def sensitivity(self) -> Mapping[OpKey, Mapping[OpConfig, float]] | None:
         """Return the divergence of each op (with its group) alone in each kind of config."""
+        swept = self._swept()
+        if swept is not None:
+            return swept
         space = self._job.space
         probes = list(_probes(space))
         samples = sweep_samples(len(probes), self._evaluated_samples)
@@ -63,6 +69,30 @@ class JobMeasurements:
                 found.setdefault(op, {})[recipe.ops[op]] = value
             if number % 20 == 0:
                 self._job.say(f"sensitivity: {number} of {len(probes)} probes")
+        return found
+
+    def _swept(self) -> Mapping[OpKey, Mapping[OpConfig, float]] | None:
+        """Return the adaptor's own estimate for all ops, made once per run; ``None`` without one."""
+        job = self._job
+        for fields in job.journal.of("measured"):
+            if fields["what"] == "sweep":
+                return _from_rows(fields["rows"])
+        adaptor = job.adaptor
+        if job.probe_inputs is None or not isinstance(adaptor, Sensitivity):
+            return None
+        wanted = {op: kinds(job.space, op) for op in job.space.ops}
+        try:
+            found = adaptor.sensitivity(job.model, wanted, _few(job.probe_inputs()))
+        except Exception as error:  # noqa: BLE001 - a sweep saves probes; without it they are made
+            logger.warning("no sweep for sensitivity: %s", describe_error(error))
+            return None
+        if found is not None:
+            rows = [
+                [*op, config.to_json(), value]
+                for op, row in found.items()
+                for config, value in row.items()
+            ]
+            job.journal.append("measured", what="sweep", rows=rows)
         return found
 
     def latency(self) -> LatencyTable | None:
@@ -170,6 +200,25 @@ def _probes(space: TuningSpace) -> Iterator[tuple[tuple[OpKey, ...], Recipe]]:
         for config in kinds(space, op):
             ops = tuple(other for other in group if config in space.options(other))
             yield ops, base.with_ops(dict.fromkeys(ops, config))
+
+
+def _few(batches: Iterable[Any]) -> Iterator[Any]:
+    """Yield the first samples in small steps: a sweep holds what all ops give for one of them."""
+    left = MOST_SAMPLES
+    for inputs in batches:
+        length = min(batch_length(inputs), left)
+        for start in range(0, length, SWEEP_BATCH):
+            yield slice_batch(inputs, start, min(start + SWEEP_BATCH, length))
+        left -= length
+        if left <= 0:
+            return
+
+
+def _from_rows(rows: Iterable[Any]) -> dict[OpKey, dict[OpConfig, float]]:
+    found: dict[OpKey, dict[OpConfig, float]] = {}
+    for name, kind, config, value in rows:
+        found.setdefault(OpKey(name, kind), {})[OpConfig.from_json(config)] = value
+    return found
 
 
 def _plain(value: float) -> float | None:

@@ -63,6 +63,42 @@ class TestSensitivity:
         assert sweep_samples(probes, evaluated) == samples
 
 
+class Sweeping(ToyAdaptor):
+    """Estimates for all ops at once; counts how often, and the samples of each batch."""
+
+    def __init__(self, refuses=False):
+        super().__init__(AdaptorContext("toy"))
+        self.batches, self.refuses = [], refuses
+
+    def sensitivity(self, model, wanted, batches):
+        self.batches.append([len(batch) for batch in batches])
+        if self.refuses:
+            raise QuantizationError("no gradient")
+        return {
+            op: {c: float(i) for c in configs} for i, (op, configs) in enumerate(wanted.items())
+        }
+
+
+class TestSweep:
+    def test_an_adaptors_own_sweep_stands_in_for_probes(self, make_job):
+        adaptor, journal = Sweeping(), Journal()
+        job = make_job(adaptor=adaptor, journal=journal)
+        found = JobMeasurements(job).sensitivity()
+        assert [max(row.values()) for row in found.values()] == list(map(float, range(len(found))))
+        assert set(found) == set(job.space.ops)
+        assert max(adaptor.batches[0]) <= 16 and sum(adaptor.batches[0]) <= 64
+
+    def test_a_resumed_run_does_not_sweep_again(self, make_job):
+        adaptor, journal = Sweeping(), Journal()
+        first = JobMeasurements(make_job(adaptor=adaptor, journal=journal)).sensitivity()
+        assert JobMeasurements(make_job(adaptor=adaptor, journal=journal)).sensitivity() == first
+        assert len(adaptor.batches) == 1
+
+    def test_a_sweep_that_fails_is_made_up_for_by_probes(self, make_job):
+        found = JobMeasurements(make_job(adaptor=Sweeping(refuses=True))).sensitivity()
+        assert max(max(row.values()) for row in found.values()) > 0
+
+
 class TestDivergence:
     def test_it_is_nothing_for_the_float_recipe(self, make_job):
         job = make_job()

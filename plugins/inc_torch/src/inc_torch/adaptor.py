@@ -18,7 +18,7 @@ from inc_core.errors import DataError, UnsupportedModelError
 from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, LatencyTable
 from inc_core.quant.batching import batch_length
 from inc_core.quant.recipe import Recipe
-from inc_core.quant.spec import OpCapability, OpKey, TensorKey
+from inc_core.quant.spec import OpCapability, OpConfig, OpKey, TensorKey
 from inc_torch.artefact import parts_of, restore_model, save_model
 from inc_torch.capture import UntraceableError, capture
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
@@ -28,6 +28,7 @@ from inc_torch.optimer import time_layers
 from inc_torch.plan import Plan, make_plan
 from inc_torch.quantize import BIAS_CORRECTION
 from inc_torch.rewrite import EQUALIZATION, equalizable, equalize
+from inc_torch.sensitivity import Sweep
 from inc_torch.signature import InputInfo, Signature
 from inc_torch.source import read_source
 from inc_torch.training.ability import TorchTraining
@@ -162,6 +163,17 @@ class TorchAdaptor(TorchTraining, Adaptor):
             return LatencyTable({})
         tensors = self._tensors(model, sample_inputs)
         return time_layers(model.graph, self._table, capabilities, tensors, known)
+
+    def sensitivity(
+        self, model: TorchModel, wanted: Mapping[OpKey, Sequence[OpConfig]], batches: Iterable[Any]
+    ) -> Mapping[OpKey, Mapping[OpConfig, float]] | None:
+        """Return what rounding each op does to the outputs, from one backward sweep."""
+        if not model.facts.traced:
+            return None
+        sweep = Sweep(model.graph, wanted)
+        for inputs in batches:
+            sweep.add(self._tensors(model, inputs))
+        return sweep.scores()
 
     def integer_weights(self, model: TorchModel) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return the stored integer weights by the name under which the module holds them."""
