@@ -116,7 +116,10 @@ class Merging:
     """
 
     def __init__(self, evaluator: MetricEvaluator, gate: Gate | None) -> None:
-        self._merged = _Merged(copy.deepcopy(fresh_metric(evaluator.metric)))
+        metric = copy.deepcopy(fresh_metric(evaluator.metric))
+        self._range = getattr(metric, "result_range", None)
+        # messages name the class of what is evaluated
+        self._merged: _Merged = type(type(metric).__name__, (_Merged,), {})(metric)
         self._course = Course(self._merged, gate)
 
     @property
@@ -134,14 +137,14 @@ class Merging:
         Raises:
             EvaluationError: If it is not one finite number.
         """
-        return checked_accuracy(self._merged.result(), f"{self._merged.name}.result()")
+        source = f"{type(self._merged).__name__}.result()"
+        return checked_accuracy(self._merged.result(), source, self._range)
 
 
 class _Merged:
     """A metric whose batches are parts."""
 
     def __init__(self, metric: Any) -> None:
-        self.name = type(metric).__name__
         self._metric = metric
         self._scores: list[Scores] = []
         if callable(getattr(metric, "bounds", None)):
@@ -157,7 +160,7 @@ class _Merged:
             self._scores.append(part.scores)
         else:
             raise EvaluationError(
-                f"the metric {self.name} gave no scores for a batch, and has no merge(other)"
+                f"the metric {type(self).__name__} gave no scores for a batch, and has no merge(other)"
             )
 
     def result(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -64,7 +65,7 @@ def division(job: TuningJob, terms: Terms, workers: int) -> Callable[[Ask], Work
         terms: What trials are held against.
         workers: How many there are.
     """
-    parts = workers // WIDEST
+    parts = math.ceil(workers / WIDEST)
     if parts < 2:
         return lambda ask: WholeWork()
     reason = why_whole(job.evaluator, terms.gate, terms.baseline, parts)

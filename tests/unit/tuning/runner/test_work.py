@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inc_core.common import DataLoader
+from inc_core.errors import EvaluationError
 from inc_core.testing.toy import ToyAccuracy
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.early_stop import make_gate
@@ -125,6 +126,20 @@ class TestSame:
         assert trial.status == "rejected_early"
         assert batches < job.evaluator.batch_total() / 2
 
+    def test_a_result_out_of_its_range_is_an_error_that_names_the_metric(self, make):
+        class Stretched(ToyAccuracy):
+            result_range = (0, 1)
+
+            def result(self):
+                return 2 * super().result()
+
+        job, terms = make(ToyAccuracy)
+        job.evaluator.metric = Stretched
+        work = SplitWork(job.evaluator, terms, None, 2, job.clock)
+        ask = Ask(1, job.space.all_float())
+        with pytest.raises(EvaluationError, match=r"Stretched\.result\(\) returned 2\.0, outside"):
+            run_split(job, ask, work, np.random.default_rng(0))
+
     def test_a_part_that_fails_is_the_trial(self, make):
         job, terms = make(ToyAccuracy)
         work = SplitWork(job.evaluator, terms, None, 2, job.clock)
@@ -134,11 +149,11 @@ class TestSame:
 
 
 class TestWhen:
-    def test_from_eight_workers_on(self, make):
+    def test_beyond_four_workers(self, make):
         job, terms = make(ToyAccuracy)
         ask = Ask(1, job.space.default())
-        kinds = [type(division(job, terms, workers)(ask)) for workers in (1, 4, 7, 8, 16)]
-        assert kinds == [WholeWork] * 3 + [SplitWork] * 2
+        kinds = [type(division(job, terms, workers)(ask)) for workers in (1, 4, 5, 8, 16)]
+        assert kinds == [WholeWork] * 2 + [SplitWork] * 3
 
     def test_proposals_are_no_wider_than_four(self):
         assert [proposal_width(workers) for workers in (1, 3, 4, 9)] == [1, 3, 4, 4]
