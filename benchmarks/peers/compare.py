@@ -12,6 +12,7 @@ score is how much of the float output's energy remains.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import queue
@@ -65,18 +66,17 @@ def compare(options: argparse.Namespace, out: Path) -> None:
     cores: queue.Queue[int] = queue.Queue()
     for core in sorted(os.sched_getaffinity(0))[-options.jobs :]:
         cores.put(core)
+    one = partial(run_one, data=data, out=out, limit=options.limit, cores=cores)
+    pairs = itertools.product(options.contenders, options.models)
     with ThreadPoolExecutor(options.jobs) as pool:
-        for model in options.models:
-            one = partial(
-                run_one, model=model, data=data, out=out, limit=options.limit, cores=cores
-            )
-            list(pool.map(lambda name: one(name, envs[name]), options.contenders))  # noqa: B023
-            timed = [sys.executable, str(HERE / "speed.py"), model, str(data), str(out)]
-            subprocess.run(timed, check=True, env=_environment())
+        list(pool.map(lambda pair: one(*pair, envs[pair[0]]), pairs))
+    for model in options.models:
+        timed = [sys.executable, str(HERE / "speed.py"), model, str(data), str(out)]
+        subprocess.run(timed, check=True, env=_environment())
 
 
 def run_one(
-    contender: str, python: str, *, model: str, data: Path, out: Path, limit: int, cores: Any
+    contender: str, model: str, python: str, *, data: Path, out: Path, limit: int, cores: Any
 ) -> None:
     """Run one contender on one model, unless its result is there."""
     folder = out / model / contender
