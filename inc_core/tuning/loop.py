@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from inc_core.errors import EngineLostError, EvaluationError, IncError, StrategyError
+from inc_core.errors import EngineLostError, EvaluationError, IncError
 from inc_core.hookspecs.objective import Objective
-from inc_core.hookspecs.strategy import Forecast, Proposals, StrategyContext
+from inc_core.hookspecs.strategy import Proposals, StrategyContext
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.checks import Scores
+from inc_core.tuning.conversion import convert_once
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.early_stop import make_gate, wants_scores
 from inc_core.tuning.evaluate import Evaluation
@@ -30,9 +31,9 @@ from inc_core.tuning.lines import (
     trial_line,
 )
 from inc_core.tuning.measurements import JobMeasurements
-from inc_core.tuning.membership import outside_of
 from inc_core.tuning.noise import margin_of, measure_noise
 from inc_core.tuning.policy import Ranking, Stop, Stopping
+from inc_core.tuning.proposals import Forecasts, check_in_space, check_recipes, next_proposal
 from inc_core.tuning.runner import Ask, InlineRunner, Outcome, Runner, Terms
 from inc_core.tuning.sequential import Gate
 from inc_core.tuning.signals import StopSignals
@@ -59,7 +60,7 @@ def tune(job: TuningJob) -> TuningResult:
         KeyboardInterrupt: If a signal came before the baseline was known.
     """
     with StopSignals() as signals, closing(job.runner or InlineRunner()) as runner:
-        result = _Search(job, signals, runner).run() if job.evaluates else _convert_once(job)
+        result = _Search(job, signals, runner).run() if job.evaluates else convert_once(job)
     job.journal.append(
         "stopped", reason=result.stopped_by, message=result.message, bound=result.bound
     )
@@ -76,26 +77,6 @@ def resolve_direction(job: TuningJob) -> bool:
     return True if stated is None else bool(stated)
 
 
-def _convert_once(job: TuningJob) -> TuningResult:
-    """Build the default recipe without any evaluation; a failure is an error at once."""
-    why = "performance_only is set" if job.evaluator is not None else "there is no evaluation data"
-    job.say(f"Accuracy is not evaluated ({why}): one conversion with the default recipe.")
-    recipe = job.space.default()
-    start = job.clock()
-    model, calibration = job.builder.build(recipe)
-    job.builder.keep(recipe, model, calibration)
-    trial = Trial(number=1, recipe=recipe, seconds=job.clock() - start)
-    job.emit("inc_trial_finished", trial=trial)
-    return TuningResult(
-        baseline=Baseline(accuracy=None),
-        trials=(trial,),
-        best=trial,
-        stopped_by="performance_only",
-        message=f"{why}: one conversion, accuracy unknown",
-        history_complete=job.journal.complete,
-    )
-
-
 class _Search:
     """The state of one search; lives as long as ``tune``."""
 
@@ -110,8 +91,7 @@ class _Search:
         self.gate: Gate | None = None
         self.runner = runner
         self.halted: Stop | None = None  # why the rest of a proposal was not started
-        self.forecasts: list[tuple[Recipe, Forecast]] = []  # of what is proposed next
-        self.bound: float | None = None
+        self.forecasts = Forecasts()
         ranks = getattr(job.strategy, "needs_exact_accuracy", False)
         self.may_stop_early = job.early_stop and not ranks
         self.guard = FloatModelGuard(job)
@@ -233,7 +213,7 @@ class _Search:
             width=job.width,
             stop_at_first=job.exit_policy.timeout == 0,
             measure=JobMeasurements(job, self.baseline.samples),
-            foresee=self._foresee,
+            foresee=self.forecasts.foresee,
             evaluated_samples=self.baseline.samples,
         )
         proposals = job.strategy.propose(job.space, context)
@@ -246,7 +226,7 @@ class _Search:
         answer: Trial | list[Trial] | None = None
         while True:
             with self.job.console.doing("choosing what to try"):
-                proposal = _next_proposal(proposals, answer)
+                proposal = next_proposal(proposals, answer)
             if proposal is None and self.best is not None and self.stopping.own_stop_rule:
                 return Stop("goal_met", "the strategy expects nothing more that is worth a trial")
             if proposal is None:
@@ -256,17 +236,6 @@ class _Search:
             if stop is not None:
                 return stop
             answer = told if isinstance(proposal, list) else told[0]
-
-    def _foresee(self, recipe: Recipe | None, forecast: Forecast) -> None:
-        """Keep what the strategy expects, until the recipe's trial is there to be held against it."""
-        self.bound = self.bound if forecast.bound is None else forecast.bound
-        if recipe is not None:
-            self.forecasts.append((recipe, forecast))
-
-    def _with_forecast(self, outcome: Outcome, recipe: Recipe) -> Outcome:
-        trial, built = outcome
-        found = next((forecast for one, forecast in self.forecasts if one is recipe), None)
-        return replace(trial, forecast=found), built
 
     def _stop_before(self) -> Stop | None:
         if self.signals.requested:
@@ -278,7 +247,7 @@ class _Search:
 
     def _try_all(self, batch: Sequence[Recipe]) -> tuple[list[Trial], Stop | None]:
         """Recall or run the trials of one proposal, in its order, until the search has to stop."""
-        _check_recipes(batch)
+        check_recipes(batch)
         named = [(recipe, recipe.fingerprint) for recipe in batch]
         first, stop = len(self.trials) + 1, None
         self.halted = None
@@ -292,7 +261,10 @@ class _Search:
                         outcome = next(outcomes, None)
                     stop = self.halted if outcome is None else None
                     if outcome is not None:
-                        outcome = self._with_forecast(outcome, recipe)
+                        outcome = (
+                            replace(outcome[0], forecast=self.forecasts.of(recipe)),
+                            outcome[1],
+                        )
                         self.history.finish(outcome[0], fingerprint)
                         self.guard.after(number)
                 if outcome is not None:
@@ -320,7 +292,7 @@ class _Search:
             self.halted = self._stop_before()
             if self.halted is not None:
                 return
-            _check_in_space(self.job, recipe)
+            check_in_space(self.job.space, recipe)
             self.history.started(number, fingerprint)
             asked.add(fingerprint)
             yield Ask(number, recipe)
@@ -342,9 +314,11 @@ class _Search:
         job = self.job
         job.say(trial_line(trial, self.baseline, self.best))
         left = self.stopping.left(self.trials, self._elapsed())
-        for line in detail_lines(trial, self.baseline, self.criterion, self.best, self.bound, left):
+        for line in detail_lines(
+            trial, self.baseline, self.criterion, self.best, self.forecasts.bound, left
+        ):
             job.say(line)
-        job.console.show(standing(self.best, self.baseline, self.criterion, self.bound))
+        job.console.show(standing(self.best, self.baseline, self.criterion, self.forecasts.bound))
 
     def _note_best(self, trial: Trial) -> None:
         if trial.status != "cached":  # an equal recipe cannot be better than itself
@@ -409,37 +383,8 @@ class _Search:
             higher_is_better=self.criterion.higher_is_better,
             message=stop.message,
             history_complete=self.job.journal.complete,
-            bound=self.bound,
+            bound=self.forecasts.bound,
         )
-
-
-def _next_proposal(
-    proposals: Proposals, answer: Trial | list[Trial] | None
-) -> Recipe | list[Recipe] | None:
-    """Return the next proposal, or ``None`` at the end; an empty list counts as none."""
-    try:
-        proposal = next(proposals) if answer is None else proposals.send(answer)
-        while isinstance(proposal, list) and not proposal:
-            proposal = proposals.send([])
-    except StopIteration:
-        return None
-    except Exception as error:  # third-party code, wrapped with its cause
-        raise StrategyError(f"the strategy failed: {describe_error(error)}") from error
-    return proposal
-
-
-def _check_recipes(batch: Sequence[Recipe]) -> None:
-    for recipe in batch:
-        if not isinstance(recipe, Recipe):
-            raise StrategyError(
-                f"the strategy yielded {recipe!r}; a Recipe or a list of them is needed"
-            )
-
-
-def _check_in_space(job: TuningJob, recipe: Recipe) -> None:
-    problem = outside_of(job.space, recipe)
-    if problem:
-        raise StrategyError(f"the strategy proposed a recipe outside of the space: {problem}")
 
 
 def _raise_if_nothing_works(result: TuningResult) -> None:

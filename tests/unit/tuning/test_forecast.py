@@ -108,6 +108,6 @@ class TestFrontier:
 
     def test_listening_changes_nothing(self, search, monkeypatch):
         heard = self.result(search)
-        monkeypatch.setattr("inc_core.tuning.loop._Search._foresee", lambda *_: None)
+        monkeypatch.setattr("inc_core.tuning.proposals.Forecasts.foresee", lambda *_: None)
         unheard = self.result(search)
         assert [t.recipe for t in heard.trials] == [t.recipe for t in unheard.trials]
