@@ -11,7 +11,7 @@ BIN_TORCH := $(VENV_TORCH)/bin
 INSTALLED_TORCH := $(VENV_TORCH)/.installed
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-torch kernels-test sanitize wheels lint format bench slow slow-torch clean
+.PHONY: demo test test-torch kernels-test sanitize wheels bench-kernels lint format bench slow slow-torch clean
 
 $(INSTALLED): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)  ## one table per claim; see benchmarks/README.md
 	for script in benchmarks/onnx_*.py benchmarks/strategies.py benchmarks/early_stop.py benchmarks/journal.py benchmarks/loop_cost.py; do $(BIN)/python $$script || exit 1; done
+
+bench-kernels: $(INSTALLED_TORCH)
+	$(BIN_TORCH)/python benchmarks/kernels.py
 
 clean:
 	rm -rf $(VENV) $(VENV_TORCH) build out inc_workspace *.egg-info plugins/*/src/*.egg-info

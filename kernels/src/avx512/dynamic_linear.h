@@ -67,7 +67,21 @@ static INC_INLINE void finish(const DynamicLinear& a, int64_t m, int64_t n, __mm
       _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, a.scales + n), _mm512_set1_ps(row.scale));
   const __m512 bias = a.bias ? _mm512_maskz_loadu_ps(lanes, a.bias + n) : _mm512_setzero_ps();
   const __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums, shift)), scale, bias);
-  _mm512_mask_storeu_ps(a.y + m * a.y_stride + n, lanes, activate<Simd>(y, a.activation));
+  _mm512_mask_storeu_ps(a.y + m * a.y_stride + n, lanes, y);
+}
+
+// Not in `finish`, whose 24 copies are all unrolled: their code would not fit the instruction
+// cache.
+__attribute__((noinline)) static void activate_tile(const DynamicLinear& a, int64_t m, int64_t rows,
+                                                    int64_t n) {
+  const int64_t end = smaller(n + INC_COLUMN_BLOCK, a.n);
+  for (int64_t r = m; r < m + rows; r++) {
+    float* y = a.y + r * a.y_stride;
+    for (int64_t c = n; c < end; c += Simd::kLanes) {
+      const __m512 v = Simd::load_first(y + c, end - c);
+      Simd::store_first(y + c, activate<Simd>(v, a.activation), end - c);
+    }
+  }
 }
 
 template <int kRows, bool kFetch>
@@ -100,6 +114,7 @@ static void dynamic_linear(const DynamicLinear& a, int64_t n0, int64_t n1) {
       const int64_t rest = a.m - m, tiles = (rest + kMaxRows - 1) / kMaxRows;
       const int64_t rows = (rest + tiles - 1) / tiles;
       (m == 0 ? kFetchingTiles : kCachedTiles)[rows - 1](a, m, n);
+      if (a.activation != INC_ACTIVATION_NONE) activate_tile(a, m, rows, n);
       m += rows;
     }
   }
