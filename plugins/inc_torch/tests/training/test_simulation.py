@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from inc_core.hookspecs.training import SimulatedOp
 from inc_core.quant.qparams import choose_qparams
-from inc_core.quant.spec import TensorKey
+from inc_core.quant.spec import OpKey, TensorKey
 from inc_core.quant.weights import quantize_weight
 from inc_torch.training.layers import BATCH_NORM_STEPS
 from inc_torch.training.simulation import prepare, simulation_of
 
-from .nets import ACTIVATION, WEIGHT, Block, batches, make_block, ops_of_block
+from .nets import ACTIVATION, STATIC, WEIGHT, Block, batches, make_block, ops_of_block
 
 
 def train(model, steps, rate=0.01):
@@ -188,6 +189,18 @@ def test_a_subclass_of_the_users_is_left_alone():
     model.fc = Scaled(8, 4)
     prepare(model, ops_of_block(), {})
     assert type(model.fc) is Scaled
+
+
+def test_a_container_that_calls_its_parts_is_not_given_another():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4))
+    ops = {
+        OpKey("0", "Conv2d"): SimulatedOp(STATIC, (TensorKey("input"), TensorKey("1"))),
+        OpKey("3", "Linear"): SimulatedOp(STATIC, (TensorKey("1"), TensorKey("3"))),
+    }
+    prepare(model, ops, {})
+    train(model, 3)
+    assert set(simulation_of(model).ranges) == {TensorKey(name) for name in ("input", "1", "3")}
+    assert len(model) == 4
 
 
 def test_a_dead_channel_of_a_batch_norm_gives_no_infinite_weight():

@@ -80,7 +80,8 @@ class Simulation:
             handle.remove()
         self._norms.end()
         stop_simulating(self._model)
-        self._model._modules.pop(_TENSORS, None)
+        for layer in self._layers.values():
+            layer._modules.pop(_OUTPUT, None)
         self._model.__dict__.pop(_HOLDER, None)
 
     def _simulate_layers(self, ops: Mapping[OpKey, SimulatedOp]) -> None:
@@ -93,18 +94,16 @@ class Simulation:
 
     def _tap_outputs(self) -> None:
         """Have tensors rounded or observed that no simulated layer reads."""
-        rest = nn.ModuleList()
         held = {id(module) for module in self._model.modules()}
         for key, quantizer in self.quantizers.items():
             layer = self._layers.get(key.op)
-            if id(quantizer) not in held:
-                rest.append(quantizer)
-            elif not self._read[key]:
+            read_by_layers = id(quantizer) in held
+            if layer is None or (read_by_layers and not self._read[key]):
                 continue  # the layers that read it round it
-            if layer is not None:
-                self._handles.append(layer.register_forward_hook(_Tap(self, layer, quantizer)))
-        # parameters of the model, for its optimizer
-        self._model.add_module(_TENSORS, rest)
+            if not read_by_layers:
+                # a part of the layer, for optimizers; a container such as Sequential would call it
+                layer.add_module(_OUTPUT, quantizer)
+            self._handles.append(layer.register_forward_hook(_Tap(self, quantizer)))
 
     @property
     def searching(self) -> bool:
@@ -117,7 +116,7 @@ class Simulation:
         return norm if isinstance(norm, nn.Module) else None
 
 
-_TENSORS = "inc_tensors"
+_OUTPUT = "inc_output"
 
 
 def _read_by(ops: Mapping[OpKey, SimulatedOp]) -> dict[TensorKey, bool]:
@@ -133,7 +132,7 @@ def _read_by(ops: Mapping[OpKey, SimulatedOp]) -> dict[TensorKey, bool]:
 class _Tap:
     """Rounds or observes what a layer gives: with a batch norm behind it, what that one gives."""
 
-    def __init__(self, simulation: Simulation, layer: nn.Module, quantizer: FakeQuantize) -> None:
+    def __init__(self, simulation: Simulation, quantizer: FakeQuantize) -> None:
         self._simulation = simulation
         self._quantizer = quantizer
         self._moved = False
