@@ -19,6 +19,7 @@ from inc_onnx.capabilities import capabilities, find_kernel
 from inc_onnx.digest import model_digest
 from inc_onnx.executed import executed, remember_ops
 from inc_onnx.inputs import feed, input_infos
+from inc_onnx.kernels.native.library import isa, wanted
 from inc_onnx.kernels.table import kernel_table
 from inc_onnx.model import OnnxModel, write_model
 from inc_onnx.observe import observe
@@ -132,8 +133,9 @@ class OnnxAdaptor(Adaptor):
         return model_digest(model.proto, model.folder)
 
     def versions(self) -> Mapping[str, str]:
-        """Return the versions of ONNX and ONNX Runtime."""
-        return {"onnx": onnx.__version__, "onnxruntime": ort.__version__}
+        """Return the versions of ONNX and ONNX Runtime, and which kernels of ours are used, if any."""
+        own = {"native kernels": isa()} if wanted(self.context.recipes) else {}
+        return {"onnx": onnx.__version__, "onnxruntime": ort.__version__, **own}
 
     def rewrites(self, model: OnnxModel) -> Sequence[str]:
         """Return the model-wide options that change anything."""

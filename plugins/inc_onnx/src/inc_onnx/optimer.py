@@ -14,6 +14,7 @@ from inc_core.errors import IncError
 from inc_core.hookspecs.adaptor import AdaptorContext, LatencyTable
 from inc_core.quant.spec import FP32, OpCapability, OpConfig, OpKey
 from inc_onnx.inputs import feed, input_infos
+from inc_onnx.kernels.native.library import isa, wanted
 from inc_onnx.kernels.table import Kernel
 from inc_onnx.micro import conversion, float_micro_model, quantized_micro_model, signature_of
 from inc_onnx.model import OnnxModel, new_session, session_options
@@ -57,6 +58,8 @@ class OpClock:
         self._table = table
         self._context = context
         self._format = output_format
+        # whose kernels they are decides how long they take
+        self._kernels = f" inc {isa()}" if wanted(context.recipes) else ""
         self._known = known
         self._clock = clock
         self._shapes: Mapping[str, tuple[int, ...]] = {}
@@ -84,7 +87,7 @@ class OpClock:
         micro = float_micro_model(self._graph, node, self._shapes)
         if micro is None:
             return {}
-        stem = f"{signature_of(micro)} {self._format}"
+        stem = f"{signature_of(micro)} {self._format}{self._kernels}"
         kinds = {config: _kind(config) for config in configs}
         representative = {kind: config for config, kind in reversed(kinds.items())}
         missing = [k for k in representative if f"{stem} {k}" not in self._known]

@@ -134,6 +134,18 @@ def test_executed_names_the_kernels_and_the_instruction_set(net, workbench):
     assert set(executed.values()) == {f"int8 by inc's kernels, {library.isa()}"}
 
 
+def test_times_and_versions_are_apart_from_those_of_the_runtimes_kernels(net, workbench, x):
+    versions, known = [], {}
+    for asked in ({}, ASKED):
+        bench = workbench(approach="dynamic", **asked).load(layer(net()))
+        versions.append(bench.adaptor.versions())
+        capabilities = list(bench.capabilities.values())
+        before = set(known)
+        bench.adaptor.time_ops(bench.model, capabilities, x, known)
+        assert set(known) - before
+    assert versions[1] == {**versions[0], "native kernels": library.isa()}
+
+
 def test_threads_and_batches_change_no_row(net, workbench):
     build = net()
     build.output(
