@@ -115,6 +115,36 @@ def test_outcomes_are_those_of_inline(run, inline):
     assert outcome(run()) == inline
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_each_seed_has_its_winner_on_every_runner(faults, tmp_path, link, seed):
+    def found(runner):
+        quantizer = faults.make_quantizer(
+            tmp_path, {**runner, "workers": 2}, culprits=(1, 2), strategy="random",
+            random_seed=seed, objective="modelsize",
+            exit_policy={"timeout": 3600, "max_trials": 6, "on_goal_not_met": "best_seen"},
+        )  # fmt: skip
+        result = quantizer.fit().result
+        trials = [(t.number, t.recipe.fingerprint, t.accuracy, t.status) for t in result.trials]
+        return trials, result.best_seen().recipe.fingerprint
+
+    inline = found({"name": "inline"})
+    assert found({"name": "process"}) == inline
+    assert found({"name": "dask", "address": "link"}) == inline
+
+
+def test_a_call_that_is_lost_though_its_worker_is_there_runs_again(run, link, inline):
+    lost = []
+
+    def fault(name, method):
+        if method == "run" and not lost:
+            lost.append(name)
+            raise PlaceLostError(name)
+
+    link.fault = fault
+    assert outcome(run()) == inline
+    assert link.calls.count((lost[0], "prepare")) == 2
+
+
 def test_a_lost_engine_pauses_the_search_and_another_runner_takes_it_up(run, link, inline):
     lose_after(link, 1)
     paused = run(

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, count
 from statistics import median
 from typing import Any
 
@@ -19,7 +19,7 @@ from inc_core.tuning.runner.work import Work
 from inc_core.tuning.trial import Trial
 from inc_core.tuning.trial_run import failed_trial, measure_objectives, wants_objectives
 
-__all__ = ["Board"]
+__all__ = ["Board", "Tally"]
 
 logger = logging.getLogger("inc_core.tuning")
 
@@ -30,14 +30,28 @@ RAISED = {error.__name__: error for error in (CalibrationError, DataError)}
 STRAGGLES = 3.0
 STRAGGLES_SECONDS = 5.0
 
-# The usual time is not known before.
+# The usual time is not known before; the last ones say it best.
 FEWEST_TIMES = 3
+TIMES_KEPT = 50
 
 # As many different places lost in one trial are the trial's fault.
 POISON = 2
 
 # An evaluation that ran out of memory runs again with its batches cut in two.
 PIECES_AFTER_OOM = 2
+
+
+@dataclass
+class Tally:
+    """What boards of one search know of those before them.
+
+    Attributes:
+        attempts: Numbers of tickets, never the same.
+        seconds: How long the last ones took.
+    """
+
+    attempts: Iterator[int] = field(default_factory=lambda: count(1))
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=TIMES_KEPT))
 
 
 @dataclass(eq=False)
@@ -91,7 +105,7 @@ class Board:
         engine: Where trials run.
         asks: Taken one by one, each when its trial starts.
         make_work: Says how the evaluation of an ask is divided.
-        attempts: Numbers of tickets, never the same.
+        tally: Kept from board to board.
     """
 
     def __init__(
@@ -100,19 +114,18 @@ class Board:
         engine: Engine,
         asks: Iterator[Ask],
         make_work: Callable[[Ask], Work],
-        attempts: Iterator[int],
+        tally: Tally,
     ) -> None:
         self._job = job
         self._engine = engine
         self._asks = asks
         self._make_work = make_work
-        self._attempts = attempts
+        self._tally = tally
         self._exhausted = False  # there is no further ask
         self._order: deque[_Task] = deque()
         self._waiting: deque[_Unit] = deque()
         self._running: dict[Place, _Run] = {}
         self._accepted: deque[tuple[_Task, Trial]] = deque()  # measured while it is quiet here
-        self._seconds: list[float] = []  # of what has finished
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield every outcome in the order of asks."""
@@ -198,7 +211,7 @@ class Board:
         alone = task.failure is not None
         halved = task.failure is not None and task.failure.status == "oom"
         ticket = Ticket(
-            attempt=next(self._attempts),
+            attempt=next(self._tally.attempts),
             ask=task.ask,
             span=unit.span,
             pieces=PIECES_AFTER_OOM if halved else 1,
@@ -222,9 +235,9 @@ class Board:
     def _copy_straggler(self, closed: set[str]) -> None:
         """Start a second copy of what takes far longer than usual; the first that ends counts."""
         free = self._free(closed)
-        if not free or len(self._seconds) < FEWEST_TIMES:
+        if not free or len(self._tally.seconds) < FEWEST_TIMES:
             return
-        usual = max(STRAGGLES * median(self._seconds), STRAGGLES_SECONDS)
+        usual = max(STRAGGLES * median(self._tally.seconds), STRAGGLES_SECONDS)
         copies = [run.unit for run in self._running.values()]
         for run in list(self._running.values()):
             slow = self._job.clock() - run.started > usual
@@ -273,7 +286,7 @@ class Board:
             if unit.reply is not None:
                 _compare(unit.task.ask.number, unit.reply, reply)
             return
-        self._seconds.append(self._job.clock() - run.started)
+        self._tally.seconds.append(self._job.clock() - run.started)
         unit.reply = reply
         task = unit.task
         try:

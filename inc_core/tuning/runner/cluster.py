@@ -160,9 +160,21 @@ class Cluster:
         elif news.kind == "refused":
             courier.refused, courier.problems = True, news.problems
             logger.warning("worker %s is refused: %s", courier.place.name, "; ".join(news.problems))
+        elif news.kind == "lost":
+            yield from self._look_after(courier)
         elif news.event is not None and news.event.ticket is courier.ticket:
             courier.ticket = None
             yield news.event
+
+    def _look_after(self, courier: Courier) -> Iterator[Event]:
+        """Find out what was lost when a call to a worker was: the scheduler, the worker, the call."""
+        if self._link is not None:
+            yield from self._watch(self._link)
+        if self._couriers.get(courier.place.name) is not courier:
+            return
+        del self._couriers[courier.place.name]  # a new one starts with what is there
+        if courier.ticket is not None:
+            yield Gone(courier.place, courier.ticket)
 
     def _watch(self, link: Link) -> Iterator[Event]:
         try:

@@ -24,13 +24,13 @@ class News(NamedTuple):
 
     Attributes:
         courier: Who.
-        kind: Whether its worker takes trials, must not, or has something to tell.
+        kind: Whether its worker takes trials, must not, has something to tell, or is out of reach.
         problems: Why it must not.
         event: What it tells.
     """
 
     courier: Courier
-    kind: Literal["ready", "refused", "event"]
+    kind: Literal["ready", "refused", "event", "lost"]
     problems: tuple[str, ...] = ()
     event: Event | None = None
 
@@ -91,7 +91,7 @@ class Courier:
             while (ticket := self._inbox.get()) is not None:
                 self._tell(News(self, "event", event=self._run(ticket)))
         except PlaceLostError:
-            return  # whoever watches the workers sees it too
+            self._tell(News(self, "lost"))
 
     def _prepare(self) -> list[str]:
         try:

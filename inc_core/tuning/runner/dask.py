@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -13,7 +12,7 @@ from typing import Literal
 from inc_core.errors import EngineLostError
 from inc_core.machine import usable_cores
 from inc_core.tuning.job import TuningJob
-from inc_core.tuning.runner.board import Board
+from inc_core.tuning.runner.board import Board, Tally
 from inc_core.tuning.runner.bundle import Bundle
 from inc_core.tuning.runner.cluster import Cluster
 from inc_core.tuning.runner.contract import Ask, Outcome, Terms
@@ -68,7 +67,7 @@ class DaskRunner:
         self.reconnect_seconds = reconnect_seconds
         self.on_loss = on_loss
         self._make_work: Callable[[Ask], Work] = lambda ask: WholeWork()
-        self._attempts = itertools.count(1)
+        self._tally = Tally()
         self._engine: Engine | None = None
         self._open = ExitStack()
 
@@ -109,7 +108,7 @@ class DaskRunner:
         self._open.close()
 
     def _board(self, job: TuningJob, engine: Engine, asks: Iterable[Ask]) -> Board:
-        return Board(job, engine, iter(asks), self._make_work, self._attempts)
+        return Board(job, engine, iter(asks), self._make_work, self._tally)
 
     def _start(self, job: TuningJob, terms: Terms) -> Cluster:
         folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="inc-job-")))

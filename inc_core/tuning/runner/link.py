@@ -23,6 +23,8 @@ from inc_core.tuning.runner.host import Host
 
 __all__ = ["Address", "DaskLink", "Link", "LinkLostError", "PlaceLostError", "call_host"]
 
+DASK_LOGGER = logging.getLogger("distributed.client")
+
 # Within this time a scheduler answers, or it is out of reach.
 CONNECT_SECONDS = 5.0
 
@@ -123,7 +125,8 @@ class DaskLink:
         self._calls = 0
         self._futures: dict[str, set[Any]] = defaultdict(set)
         # what Dask says of lost connections is said by us, once
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        self._level = DASK_LOGGER.level
+        DASK_LOGGER.setLevel(logging.CRITICAL)
 
     def workers(self) -> Mapping[str, str]:
         """Return host by address."""
@@ -178,6 +181,7 @@ class DaskLink:
             if self._client.status == "running":
                 self._client.run(tell_host, self._run, "close", (), on_error="ignore")
             self._client.close(timeout=CLOSE_SECONDS)
+        DASK_LOGGER.setLevel(self._level)
 
 
 def call_host(run: str, method: str, arguments: tuple[Any, ...]) -> Any:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator, Iterable
 
 from inc_core.tuning.job import TuningJob
-from inc_core.tuning.runner.board import Board
+from inc_core.tuning.runner.board import Board, Tally
 from inc_core.tuning.runner.contract import Ask, Outcome, Terms
 from inc_core.tuning.runner.crew import Crew
 from inc_core.tuning.runner.limits import Limits, trial_seconds
@@ -43,7 +42,7 @@ class ProcessRunner:
         self.memory_limit_mb = memory_limit_mb
         self._crew: Crew | None = None
         self._make_work: Callable[[Ask], Work] = lambda ask: WholeWork()
-        self._attempts = itertools.count(1)
+        self._tally = Tally()
 
     def run(
         self, job: TuningJob, asks: Iterable[Ask], terms: Terms
@@ -57,7 +56,7 @@ class ProcessRunner:
         if self._crew is None:
             self._crew = self._open(job, terms)
             self._make_work = division(job, terms, self.workers)
-        board = Board(job, self._crew, iter(asks), self._make_work, self._attempts)
+        board = Board(job, self._crew, iter(asks), self._make_work, self._tally)
         try:
             yield from board.outcomes()
         finally:

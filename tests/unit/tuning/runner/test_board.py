@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections import deque
 
@@ -10,7 +9,7 @@ import pytest
 
 from inc_core.errors import EngineLostError
 from inc_core.tuning.criterion import Criterion
-from inc_core.tuning.runner.board import STRAGGLES_SECONDS, Board
+from inc_core.tuning.runner.board import STRAGGLES_SECONDS, Board, Tally
 from inc_core.tuning.runner.contract import Ask, Terms
 from inc_core.tuning.runner.engine import Done, Failed, Gone, Place, Unstarted
 from inc_core.tuning.runner.inline import InlineRunner
@@ -125,7 +124,7 @@ def run(job, asks, tmp_path, clock):
 
     def run(script=(), places=(A, B), seed=0, asks=asks, engine=FakeEngine):
         engine = engine(job, tmp_path, clock, places, script, seed)
-        board = Board(job, engine, iter(asks), lambda ask: WholeWork(), itertools.count(1))
+        board = Board(job, engine, iter(asks), lambda ask: WholeWork(), Tally())
         return engine, [trial for trial, _ in board.outcomes()]
 
     return run
@@ -175,7 +174,7 @@ class TestLost:
 
     def test_a_lost_engine_leaves_what_has_no_outcome_in_order(self, job, asks, tmp_path, clock):
         engine = FakeEngine(job, tmp_path, clock, (A, B), {1: "slow"})
-        board = Board(job, engine, iter(asks), lambda ask: WholeWork(), itertools.count(1))
+        board = Board(job, engine, iter(asks), lambda ask: WholeWork(), Tally())
         outcomes = board.outcomes()
         engine.lost = False
         for _ in range(4):
@@ -237,7 +236,7 @@ class TestStraggler:
                 return reply
 
         engine = Slow(job, tmp_path, clock, (A, B), {1: "slow"})
-        board = Board(job, engine, iter(asks), lambda ask: WholeWork(), itertools.count(1))
+        board = Board(job, engine, iter(asks), lambda ask: WholeWork(), Tally())
         return engine, board
 
     def test_a_copy_starts_elsewhere_and_the_first_result_counts(
@@ -257,3 +256,16 @@ class TestStraggler:
         for place, (ticket, _) in list(engine.running.items()):
             board._note(Done(place, ticket, engine.answer(ticket)))
         assert "non-deterministic evaluation: trial 1 ran twice" in caplog.text
+
+    def test_the_usual_time_is_known_from_earlier_boards(self, job, asks, tmp_path, clock):
+        tally = Tally()
+        deque(
+            Board(
+                job, FakeEngine(job, tmp_path, clock), iter(asks), lambda ask: WholeWork(), tally
+            ).outcomes(),
+            maxlen=0,
+        )
+        engine = FakeEngine(job, tmp_path, clock, (A, B), {1: "slow"})
+        board = Board(job, engine, iter(asks[:1]), lambda ask: WholeWork(), tally)
+        deque(board.outcomes(), maxlen=0)
+        assert [place for place, *_ in engine.sent] == ["a", "b"]
