@@ -8,18 +8,19 @@ CPU time from the float module to the second call, calibration and compilers inc
 Models have random, distinct weights (``torch_models.py``), so this says nothing of accuracy; the last column
 only shows that outputs are alike (99.9: equal).
 
-Options: ``--models resnet50 resnet50_32 mobilenetv2 bert``, ``--quick`` (fewer rounds, no compiled
-variants, BERT with 4 layers), ``--layers 12``.
+Options: ``--models resnet50 resnet50_32 mobilenetv2 bert``, ``--variants``, ``--quick`` (fewer rounds, no
+compiled variants, BERT with 4 layers), ``--layers 12``.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,13 +46,18 @@ from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.calibrator import Calibrator
 from inc_core.quant.recipe import Recipe
 from inc_torch.adaptor import TorchAdaptor
+from inc_torch.static.inductor import compiled
 
 FLOAT = "torch float32"
 BEST = "torch float32, compiled"
+CHANNELS_LAST = "torch float32, channels-last"
+BFLOAT16 = "torch bfloat16, compiled"
 FX = "FX x86, jit.trace"
 PT2E = "PT2E, inductor"
 INC = "inc"
 INC_COMPILED = "inc, inductor"
+COMPILED = (BEST, BFLOAT16, PT2E, INC_COMPILED)
+VARIANTS = (CHANNELS_LAST, FX, INC, *COMPILED)
 # by model: the rival that the goal names, and how many times as fast we must be
 GOALS = {
     "resnet50": (FX, 1.0),
@@ -68,12 +74,15 @@ class Race:
     model: torch.nn.Module
     inputs: torch.Tensor
     calibration: Sequence[torch.Tensor]
+    wanted: Collection[str]
     calls: dict[str, Callable[[], Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     outputs: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, name: str, prepare: Callable[[], Callable[[torch.Tensor], Any]]) -> None:
         """Prepare a variant and call it twice; what fails is said and left out."""
+        if name != FLOAT and name not in self.wanted:
+            return
         torch._dynamo.reset()
         start = cpu_seconds()
         try:
@@ -93,19 +102,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=list(GOALS), choices=GOALS)
     parser.add_argument("--layers", type=int, default=6, help="of BERT")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no compiled variants")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)  # of torchao's other backends
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     inductor.freezing = True
     timing.print_heading("torch_speed", "torch", "torchao", "numpy", "inc-torch")
     for name in arguments.models:
         layers = 4 if arguments.quick else arguments.layers
-        measure(name, make_race(name, layers), arguments.quick)
+        wanted = set(arguments.variants) - set(COMPILED if arguments.quick else ())
+        measure(name, make_race(name, layers, wanted), 5 if arguments.quick else 11)
 
 
-def make_race(name: str, layers: int) -> Race:
+def make_race(name: str, layers: int, wanted: Collection[str]) -> Race:
     torch.manual_seed(0)
     if name == "bert":
 
@@ -120,25 +132,22 @@ def make_race(name: str, layers: int) -> Race:
             return torch.randn(batch, 3, 224, 224)
 
         model = getattr(torch_models, name.removesuffix("_32"))()
-    return Race(model, make(), [make() for _ in range(2)])
+    return Race(model, make(), [make() for _ in range(2)], wanted)
 
 
-def measure(name: str, race: Race, quick: bool) -> None:
+def measure(name: str, race: Race, rounds: int) -> None:
     model, calibration = race.model, race.calibration
     is_image = race.inputs.dim() == 4
     race.add(FLOAT, lambda: model)
     if is_image:
-        race.add("torch float32, channels-last", lambda: channels_last(model))
-    if not quick:
-        race.add(BEST, lambda: torch.compile(channels_last(model) if is_image else model))
-        race.add("torch bfloat16, compiled", lambda: compiled_bfloat16(model, is_image))
+        race.add(CHANNELS_LAST, lambda: channels_last(model))
+    race.add(BEST, lambda: torch.compile(channels_last(model) if is_image else model))
+    race.add(BFLOAT16, lambda: compiled_bfloat16(model, is_image))
     race.add(FX, lambda: fx_traced(model, calibration))
-    if not quick:
-        race.add(PT2E, lambda: pt2e(model, calibration))
+    race.add(PT2E, lambda: pt2e(model, calibration))
     race.add(INC, lambda: inc(model, calibration))
-    if not quick:
-        race.add(INC_COMPILED, lambda: torch.compile(inc(model, calibration)))
-    report(name, race, 5 if quick else 11)
+    race.add(INC_COMPILED, lambda: compiled(inc(model, calibration)))
+    report(name, race, rounds)
 
 
 def channels_last(model: torch.nn.Module) -> torch.nn.Module:

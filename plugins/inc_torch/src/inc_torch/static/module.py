@@ -78,7 +78,7 @@ class StaticModule(nn.Module):
 _FORMS = ("_eager", "_compiled")
 
 
-def _new_object(cls: type, lowered: fx.GraphModule) -> Any:
+def _new_object(cls: type, *_: object) -> Any:
     return object.__new__(cls)
 
 

@@ -141,7 +141,9 @@ def lab() -> Lab:
 
 @pytest.fixture(autouse=True)
 def one_thread_without_gradients() -> Iterator[None]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with torch.no_grad():
         yield
+    torch.set_num_threads(threads)
