@@ -21,6 +21,7 @@ from inc_core.quant.recipe import Recipe
 from inc_core.quant.spec import OpCapability, OpConfig, OpKey, TensorKey
 from inc_torch.artefact import parts_of, restore_model, save_model
 from inc_torch.capture import UntraceableError, capture
+from inc_torch.devices import Placement
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.op_table import op_table
@@ -50,6 +51,7 @@ class TorchAdaptor(TorchTraining, Adaptor):
     def __init__(self, context: AdaptorContext) -> None:
         super().__init__(context)
         self._table = op_table(context)
+        self._placement = Placement(context.device)
         # of each model what serves all of its recipes, as long as the model lives
         self._plans: WeakKeyDictionary[TorchModel, Plan] = WeakKeyDictionary()
 
@@ -82,7 +84,7 @@ class TorchAdaptor(TorchTraining, Adaptor):
         """Run one batch; float64 inputs become float32 and integers what the model takes."""
         tensors = self._tensors(model, inputs)
         try:
-            return to_arrays(model.flat(*tensors))
+            return to_arrays(self._placement.run(model, tensors))
         except (RuntimeError, TypeError, IndexError, ValueError) as error:
             raise DataError(f"the model cannot run this batch: {error}") from error
 
@@ -158,8 +160,8 @@ class TorchAdaptor(TorchTraining, Adaptor):
         sample_inputs: Any,
         known: MutableMapping[str, Sequence[float]],
     ) -> LatencyTable:
-        """Return the seconds of each layer in each kind of config; of traced models."""
-        if not model.facts.traced:
+        """Return the seconds of each layer in each kind of config; of traced models on the CPU."""
+        if not model.facts.traced or self.context.device == "gpu":
             return LatencyTable({})
         tensors = self._tensors(model, sample_inputs)
         return time_layers(model.graph, self._table, capabilities, tensors, known)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import fx
 
+from inc_core.errors import ConfigError
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.spec import OpConfig
 
@@ -51,13 +52,29 @@ _MODULES_BY_APPROACH: Mapping[str, tuple[str, ...]] = {
     "auto": ("inc_torch.rows.static", "inc_torch.rows.dynamic"),
     "weight_only": ("inc_torch.rows.weight_only",),
 }
+# static int8 has kernels on the CPU alone
+_MODULES_ON_GPU: Mapping[str, tuple[str, ...]] = {
+    "dynamic": ("inc_torch.rows.dynamic", "inc_torch.rows.float8"),
+    "auto": ("inc_torch.rows.dynamic", "inc_torch.rows.float8"),
+    "weight_only": ("inc_torch.rows.weight_only",),
+}
 # float modes beside fp32, offered in every approach
 _ALWAYS = ("inc_torch.rows.bf16",)
 
 
 def op_table(context: AdaptorContext) -> tuple[Row, ...]:
-    """Return the rows for a run's approach, best first."""
+    """Return the rows for a run's approach and device, best first.
+
+    Raises:
+        ConfigError: If the device has no kernels for the approach.
+    """
+    modules = _MODULES_ON_GPU if context.device == "gpu" else _MODULES_BY_APPROACH
+    if context.approach not in modules:
+        raise ConfigError(
+            f"quantization.approach: {context.approach} has no kernels on device: {context.device}; "
+            f"there are {', '.join(modules)}. Change the approach, or say device: cpu."
+        )
     found: list[Row] = []
-    for module in (*_MODULES_BY_APPROACH.get(context.approach, ()), *_ALWAYS):
+    for module in (*modules[context.approach], *_ALWAYS):
         found.extend(import_module(module).rows())
     return tuple(found)

@@ -30,6 +30,7 @@ __all__ = [
     "TENSOR_FILE",
     "describe",
     "graph_of",
+    "holder_of",
     "read_files",
     "tensors_of_graph",
     "write_files",
@@ -93,10 +94,7 @@ def graph_of(rows: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> fx.Gr
             node = graph.create_node(row["op"], target, args, kwargs, row["name"])
             nodes[row["name"]] = node
             node.meta.update(_decode(row.get("meta", {"map": {}}), nodes))
-        root = torch.nn.Module()
-        for name, tensor in tensors.items():
-            _register(root, name, tensor)
-        module = fx.GraphModule(root, graph)
+        module = fx.GraphModule(holder_of(tensors), graph)
         graph.lint()
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         if isinstance(error, UnsupportedModelError):
@@ -105,6 +103,20 @@ def graph_of(rows: list[dict[str, Any]], tensors: Mapping[str, Tensor]) -> fx.Gr
             f"the saved graph is corrupt ({type(error).__name__}: {error})"
         ) from error
     return module
+
+
+def holder_of(tensors: Mapping[str, Tensor]) -> torch.nn.Module:
+    """Return a module that holds tensors as buffers, under their dotted names."""
+    holder = torch.nn.Module()
+    for name, tensor in tensors.items():
+        module = holder
+        *path, last = name.split(".")
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, torch.nn.Module())
+            module = module.get_submodule(part)
+        module.register_buffer(last, tensor)
+    return holder
 
 
 def write_files(directory: Path, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -260,15 +272,6 @@ def _decode(value: Any, nodes: Mapping[str, fx.Node]) -> Any:
     if _WORDS.get(type(word)) != kind:
         raise UnsupportedModelError(f"{content!r} is no {kind} of torch")
     return word
-
-
-def _register(root: torch.nn.Module, name: str, tensor: Tensor) -> None:
-    *path, last = name.split(".")
-    for part in path:
-        if part not in root._modules:
-            root.add_module(part, torch.nn.Module())
-        root = root.get_submodule(part)
-    root.register_buffer(last, tensor)
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
