@@ -199,6 +199,7 @@ def report_from_run(path: str | Path) -> str:
     story = story_from_records(run.name, records)
     if story is not None:
         lines += trial_table(story)
+    lines += [f"  trial {number} was started and has not ended" for number in _open(records)]
     facts = facts_of(records)
     if facts is not None:
         lines.append(render_facts(facts))
@@ -231,6 +232,17 @@ def _state(records: Sequence[Record]) -> str:
         return "unfinished"
     stopped = ends[-1].fields
     return f"stopped because {why(stopped['reason'], stopped['message'])}"
+
+
+def _open(records: Sequence[Record]) -> list[int]:
+    """Return the numbers of trials that run, or ran when the search was killed."""
+    numbers = {"asked": set[int](), "finished": set[int]()}
+    for record in records:
+        if record.type == "asked":
+            numbers["asked"].add(record.fields["number"])
+        elif record.type == "finished":
+            numbers["finished"].add(record.fields["trial"]["number"])
+    return sorted(numbers["asked"] - numbers["finished"])
 
 
 def _last(records: Sequence[Record], type: str) -> dict[str, Any] | None:

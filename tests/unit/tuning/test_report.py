@@ -177,6 +177,14 @@ def test_a_killed_run_is_unfinished(finished_run):
     assert report_from_run(workspace).startswith("run-0001: unfinished\nTrials (float 1.0000")
 
 
+def test_what_ran_when_it_was_killed_is_said(finished_run):
+    workspace, journal, *_ = finished_run
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    ends = [number for number, line in enumerate(lines) if b'"finished"' in line]
+    journal.path.write_bytes(b"".join(lines[: ends[1]]))  # all but the end of trial 2
+    assert "  trial 2 was started and has not ended" in report_from_run(workspace).splitlines()
+
+
 def test_without_a_run_there_is_an_error(tmp_path):
     with pytest.raises(WorkspaceError, match="no run here"):
         report_from_run(tmp_path)
