@@ -135,8 +135,10 @@ def print_results(model: str, folder: Path) -> None:
 
 def row(name: str, result: dict[str, Any], speed: dict[str, Any] | None) -> tuple[str, ...]:
     """Return the cells of one contender; seconds are CPU (wall)."""
-    limit = f"> {result['limit']} CPU s"
-    accepted = result.get("accepted")
+    accepted, last = result.get("accepted"), result.get("last", {"cpu": 0.0, "seconds": 0.0})
+    limit = (
+        f"> {last['cpu']:.0f} ({last['seconds']:.0f})"  # its last evaluation before it was stopped
+    )
     if result["state"] == "failed":
         return name, f"{result.get('units', 0):.1f}", "failed", "failed", "", ""
     ended = f"{result['cpu']:.0f} ({result['seconds']:.0f})" if "cpu" in result else limit

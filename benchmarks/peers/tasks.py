@@ -165,6 +165,8 @@ class Watch:
         size = len(self.task.inputs)
         whole = [e for e in self.evaluations if e["samples"] == size]
         found: dict[str, Any] = {"units": self.samples / size, "evaluations": len(whole)}
+        if self.evaluations:
+            found["last"] = self.evaluations[-1]
         if whole:
             goal = whole[0]["score"] * (1.0 - self.task.tolerance)
             found |= {"baseline": whole[0]["score"], "goal": goal}
