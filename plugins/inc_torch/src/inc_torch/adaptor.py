@@ -22,6 +22,7 @@ from inc_core.quant.spec import OpCapability, OpConfig, OpKey, TensorKey
 from inc_torch.artefact import parts_of, restore_model, save_model
 from inc_torch.capture import UntraceableError, capture
 from inc_torch.devices import Placement
+from inc_torch.executed import executed, kernels_on
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.op_table import op_table
@@ -119,8 +120,11 @@ class TorchAdaptor(TorchTraining, Adaptor):
         return digest.hexdigest()
 
     def versions(self) -> Mapping[str, str]:
-        """Return the version of torch."""
-        return {"torch": str(torch.__version__)}
+        """Return the version of torch, and which kernels of ours are used."""
+        return {
+            "torch": str(torch.__version__),
+            "inc_torch kernels": kernels_on(self.context.device),
+        }
 
     def restore_into(self, directory: Path, source: Any) -> TorchModel:
         """Read what ``save`` wrote, with the float module of a model that could not be traced.
@@ -150,8 +154,8 @@ class TorchAdaptor(TorchTraining, Adaptor):
         return model.facts.factors
 
     def executed(self, model: TorchModel) -> Mapping[OpKey, str]:
-        """Return the precision of each op; there is no silent fallback, what was asked for runs."""
-        return {op: config.precision for op, config in model.facts.ops.items()}
+        """Return the precision of each op, and which of our kernels runs it if one does."""
+        return executed(model.facts.ops, self.context.device)
 
     def time_ops(
         self,

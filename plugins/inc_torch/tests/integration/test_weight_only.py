@@ -118,7 +118,8 @@ def test_four_bits_are_close_to_float(traced, algorithm, scheme, granularity):
 
 def test_bits_are_stored_in_whole_by_the_dtype_asked_for(traced):
     model = traced.quantize(traced.recipe(dtype="int3", algorithm="gptq"))
-    assert set(traced.adaptor.executed(model).values()) == {"int3", "fp32"}
+    executed = {text.partition(" by ")[0] for text in traced.adaptor.executed(model).values()}
+    assert executed == {"int3", "fp32"}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
