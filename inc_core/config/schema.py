@@ -234,7 +234,8 @@ def _exit_policy() -> Rules:
         "When the search ends.",
         timeout=_key(
             "seconds >= 0",
-            "0: at the first accepted trial; else the best is sought until then",
+            "0: by the strategy's own rule, at the first accepted trial if it has none; else the best is "
+            "sought until then",
             coerce.number,
             min=0,
         ),

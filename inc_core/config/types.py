@@ -205,9 +205,9 @@ class CriterionConfig:
 class ExitPolicyConfig:
     """When a search ends.
 
-    ``timeout`` in seconds; 0 stops at the first accepted trial. ``max_trials`` of ``None`` lets the
-    strategy end by itself. ``keep_float_if_slower`` returns the float model where the quantized one
-    was measured slower.
+    ``timeout`` in seconds; 0 stops by the strategy's own rule, at the first accepted trial if it has
+    none. ``max_trials`` of ``None`` lets the strategy end by itself. ``keep_float_if_slower`` returns
+    the float model where the quantized one was measured slower.
     """
 
     timeout: float = 0.0
@@ -273,7 +273,7 @@ class TuningConfig:
     ``speed_gate`` keeps ops float whose quantized kernels do not pay on this machine.
     """
 
-    strategy: ComponentConfig = field(default_factory=lambda: ComponentConfig("basic"))
+    strategy: ComponentConfig = field(default_factory=lambda: ComponentConfig("frontier"))
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
     objectives: Mapping[str, float] = field(default_factory=lambda: {"performance": 1.0})
     exit_policy: ExitPolicyConfig = field(default_factory=ExitPolicyConfig)

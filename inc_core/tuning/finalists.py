@@ -44,7 +44,7 @@ def finalists(job: TuningJob, ranking: Ranking, trials: Sequence[Trial]) -> list
     Empty unless latency decides among several: by one of the user's objectives with a weight, and a
     sample to run.
     """
-    if job.sample is None or not _latencies(job):
+    if job.sample is None or not job.latencies:
         return []
     accepted = [t for t in trials if t.accepted and t.status != "cached" and t.objectives]
     ordered = sorted(accepted, key=ranking.order)
@@ -73,15 +73,6 @@ def refined(job: TuningJob, chosen: Sequence[Trial]) -> list[Trial]:
     return [_with_latency(job, trial, chosen[0], shares) for trial in chosen]
 
 
-def _latencies(job: TuningJob) -> list[str]:
-    """Return the names of the objectives that are latencies and count."""
-    return [
-        name
-        for name, objective, weight in job.objectives
-        if weight > 0 and getattr(objective, "is_latency", False)
-    ]
-
-
 def _recalled(job: TuningJob, chosen: Sequence[Trial]) -> list[_Timed] | None:
     numbers = [trial.number for trial in chosen]
     for fields in job.journal.of("measured"):
@@ -100,7 +91,7 @@ def _measured(job: TuningJob, chosen: Sequence[Trial]) -> list[_Timed]:
 def _with_latency(job: TuningJob, trial: Trial, first: Trial, shares: Mapping[int, Share]) -> Trial:
     measured = {
         name: shares[trial.number].median * first.objectives[name]
-        for name in _latencies(job)
+        for name in job.latencies
         if name in first.objectives
     }
     return replace(trial, objectives={**trial.objectives, **measured})

@@ -194,6 +194,15 @@ class TuningJob:
         return self.model if self.reference is None else self.reference
 
     @property
+    def latencies(self) -> tuple[str, ...]:
+        """Names of the objectives that are latencies and count."""
+        return tuple(
+            name
+            for name, objective, weight in self.objectives
+            if weight > 0 and getattr(objective, "is_latency", False)
+        )
+
+    @property
     def evaluates(self) -> bool:
         """Whether accuracy decides; else there is one conversion and no accuracy."""
         return self.evaluator is not None and not self.exit_policy.performance_only

@@ -96,8 +96,10 @@ class JobMeasurements:
         return found
 
     def latency(self) -> LatencyTable | None:
-        """Return the adaptor's table, measured once per run."""
+        """Return the adaptor's table, measured once per run; ``None`` where speed is not the aim."""
         job = self._job
+        if job.objectives and not job.latencies:
+            return None  # a slow op may be small, and small is what is asked for
         with job.console.doing("timing single ops"):
             return measure_latency(
                 job.adaptor,

@@ -11,21 +11,32 @@ import numpy as np
 import pytest
 
 from inc_core.strategies.frontier import FrontierStrategy
-from inc_core.testing.simulator import FAMILIES, HELD_OUT, make_problem, optimum, run_strategy
+from inc_core.testing.simulator import (
+    CHOICES,
+    FAMILIES,
+    HELD_OUT,
+    make_problem,
+    optimum,
+    run_strategy,
+)
 
 SEEDS = range(10)
 
 
+TWO = ("static", "fp32")
+ALL = tuple(CHOICES)
+
+
 @functools.cache
-def problems(family, size, seeds=SEEDS):
-    made = [make_problem(family, size, seed) for seed in seeds]
+def problems(family, size, seeds=SEEDS, choices=TWO):
+    made = [make_problem(family, size, seed, choices=choices) for seed in seeds]
     return [(problem, optimum(problem)) for problem in made]
 
 
-def runs(family, size, effort="balanced", seeds=SEEDS, **options):
+def runs(family, size, effort="balanced", seeds=SEEDS, choices=TWO, **options):
     return [
         run_strategy(FrontierStrategy(effort), problem, reference=reference, **options)
-        for problem, reference in problems(family, size, seeds)
+        for problem, reference in problems(family, size, seeds, choices)
     ]
 
 
@@ -93,6 +104,16 @@ def test_t6_small_problems_against_the_exhaustive_optimum():
     most = [run for f in families for run in runs(f, 12, "max", seeds=seeds)]
     assert 1 - mean(most, "share") <= 0.05
     assert mean(most, "units") <= 16
+
+
+@pytest.mark.parametrize(("size", "share"), [(6, 0.8), (60, 0.9)])
+@pytest.mark.parametrize("family", ["few", "diffuse", "hard", "boundary"])
+def test_with_static_dynamic_int4_bf16_and_float_per_op_it_finds_as_much(family, size, share):
+    """Five choices per op are the normal case."""
+    found = runs(family, size, seeds=range(3), choices=ALL)
+    assert all(run.accepted and run.false_accepts == 0 for run in found)
+    assert mean(found, "units") <= 12
+    assert mean(found, "share") >= share
 
 
 @pytest.mark.parametrize("family", ["diffuse", "hard"])

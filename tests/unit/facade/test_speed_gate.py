@@ -73,13 +73,19 @@ def test_ops_that_are_slower_in_int8_stay_float_and_the_ledger_says_why(make):
 
 @pytest.mark.parametrize(
     "tuning",
-    [{"speed_gate": False}, {"objective": "modelsize"}],
+    [{"speed_gate": False, "strategy": "basic"}, {"objective": "modelsize"}],
     ids=["switched off", "size is the aim"],
 )
 def test_the_gate_stays_open(make, tuning):
     tuned = make(**tuning).fit()
     assert quantized(tuned) == ["fc0", "fc1", "fc2", "fc3"]
     assert SlowInt8.calls == 0
+
+
+def test_without_the_gate_a_strategy_that_looks_for_speed_may_leave_them_float(make):
+    tuned = make(speed_gate=False, strategy="frontier").fit()
+    assert quantized(tuned) == ["fc0", "fc3"]
+    assert "speed gate" not in {decision.by for decision in tuned.ledger}
 
 
 def comparison(speedup):
