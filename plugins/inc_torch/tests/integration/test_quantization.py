@@ -58,6 +58,9 @@ def quantizer(tmp_path):
                     "approach": approach, "calibration": {"sampling_size": 16}, **quantization
                 },
                 "tuning": {
+                    # how fast a kernel is on this machine must not decide what is tested
+                    "strategy": "basic",
+                    "speed_gate": False,
                     "accuracy_criterion": {"relative": 0.1},
                     "workspace": {"path": str(tmp_path / "workspace")},
                 },

@@ -120,6 +120,7 @@ def make_quantizer(approach, model, digits, tmp_path):
             "tuning": {
                 "exit_policy": {"max_trials": 1, "on_goal_not_met": "best_seen"},
                 "accuracy_criterion": {"relative": 0.01},
+                "strategy": "basic",
                 "speed_gate": False,
                 "workspace": {"path": str(tmp_path / approach)},
             },
