@@ -37,6 +37,7 @@ test: $(INSTALLED)  ## every test that needs neither big assets nor minutes
 
 test-torch: $(INSTALLED_TORCH)  ## the tests of the PyTorch plugin
 	OMP_NUM_THREADS=1 $(BIN_TORCH)/python -m pytest -q -m "not slow" plugins/inc_torch/tests
+	OMP_NUM_THREADS=1 $(BIN_TORCH)/python -m pytest -q kernels/tests/test_without_compiler.py
 
 slow: $(INSTALLED)  ## the tests that need minutes, or the assets named by INC_ASSETS
 	$(BIN)/python -m pytest -q -m slow tests plugins --ignore plugins/inc_torch

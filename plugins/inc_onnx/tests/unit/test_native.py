@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 import inc_core
 from inc_core import Quantization
 from inc_core.errors import ConfigError, UnsupportedModelError
+from inc_core.native import ISAS
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_onnx.kernels.native import library, rows
@@ -126,6 +127,23 @@ def test_the_reference_overrides_the_switch(net, workbench, monkeypatch):
     monkeypatch.setenv("INC_KERNELS", "reference")
     quantized = quantize(workbench(approach="dynamic", **ASKED).load(layer(net())))
     assert not library.uses_library(quantized.proto)
+
+
+@pytest.mark.parametrize("choice", ["native", *ISAS])
+def test_the_environment_chooses_the_instruction_set(choice):
+    code = "from inc_onnx.kernels.native import library as l; print(l.wanted({l.SWITCH: True}), l.isa())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "INC_KERNELS": choice},
+        capture_output=True,
+        text=True,
+    )
+    native = library.load()
+    supported = [isa for number, isa in enumerate(ISAS) if native.inc_isa_supported(number)]
+    if choice in ISAS and choice not in supported:
+        assert f"cannot be met: this CPU has no {choice}" in done.stderr
+    else:
+        assert done.stdout.split() == ["True", choice if choice in ISAS else supported[-1]]
 
 
 def test_executed_names_the_kernels_and_the_instruction_set(net, workbench):

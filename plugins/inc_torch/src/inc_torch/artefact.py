@@ -51,8 +51,9 @@ def restore_model(directory: Path, module: nn.Module | None = None) -> TorchMode
             raise
         raise UnsupportedModelError(f"{directory}: model.json is corrupt ({error!r})") from error
     if module is None:
+        obstacle = facts.obstacle or "it was quantized without data, so without inputs to trace by"
         raise UnsupportedModelError(
-            f"{directory}: this model could not be traced ({facts.obstacle}), so its code is not in "
+            f"{directory}: this model could not be traced ({obstacle}), so its code is not in "
             "the files. Give the float module: inc_core.load(directory, model=module)."
         )
     return _restore_layers(content, tensors, facts, module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from problems import activations, int4_weight, int8_weight, relative_error
 from torch import nn
 
+from inc_core.native import ISAS
 from inc_torch import kernels
 from inc_torch.kernels import reference
 from inc_torch.kernels.operators import SCHEMAS
@@ -218,22 +220,29 @@ def test_no_call_leaks_whether_it_succeeds_or_fails():
     assert resident_mb() - before < 20
 
 
-@pytest.mark.parametrize(
-    ("choice", "status"),
-    [("reference", "reference, INC_KERNELS=reference"), ("scalar", "native scalar, INC_KERNELS")],
-    ids=["reference", "scalar"],
-)
-def test_the_environment_chooses_the_kernels(choice, status):
-    if status.startswith("native") and not kernels.library.LIBRARY.exists():
+@pytest.mark.parametrize("choice", ["reference", "native", *ISAS])
+def test_the_environment_chooses_the_kernels(choice):
+    if choice != "reference" and not kernels.library.LIBRARY.exists():
         pytest.skip("the native library was not built here")
     code = "import inc_torch.kernels as k; s = k.kernel_status(); print(s, s.reason, sep=', ')"
-    printed = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "INC_KERNELS": choice},
         capture_output=True,
         text=True,
-    ).stdout
-    assert printed.strip() == status
+    )
+    if choice in ISAS and choice not in supported_isas():
+        assert f"cannot be met: this CPU has no {choice}" in done.stderr
+        return
+    expected = {"reference": "reference, INC_KERNELS=reference"}
+    if choice == "native":
+        expected[choice] = f"native {supported_isas()[-1]}, best of this CPU"
+    assert done.stdout.strip() == expected.get(choice, f"native {choice}, INC_KERNELS")
+
+
+def supported_isas() -> list[str]:
+    native = ctypes.CDLL(str(kernels.library.LIBRARY))
+    return [isa for number, isa in enumerate(ISAS) if native.inc_isa_supported(number)]
 
 
 def test_under_ci_the_native_kernels_are_there():

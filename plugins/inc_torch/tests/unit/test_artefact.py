@@ -11,6 +11,7 @@ from models import Moody, ResidualNet, program, seeded
 
 from inc_core.errors import UnsupportedModelError
 from inc_core.hookspecs.adaptor import AdaptorContext
+from inc_core.quant.calibrator import Calibration
 from inc_core.quant.space import TuningSpace
 from inc_core.testing.adaptor_checks.measuring import calibrate
 from inc_torch.adaptor import TorchAdaptor
@@ -150,3 +151,15 @@ def test_tied_weights_are_saved(adaptor, tmp_path):
     np.testing.assert_array_equal(
         adaptor.predict(adaptor.restore(tmp_path), x), adaptor.predict(model, x)
     )
+
+
+def test_a_model_quantized_without_data_says_why_its_module_is_needed(tmp_path):
+    layer = seeded(lambda: torch.nn.Linear(8, 8))
+    dynamic = TorchAdaptor(AdaptorContext("pytorch", approach="dynamic"))
+    model = dynamic.load(layer)
+    recipe = TuningSpace(tuple(dynamic.capabilities(model))).default()
+    dynamic.save(dynamic.quantize(model, recipe, Calibration.none()), tmp_path)
+    with pytest.raises(
+        UnsupportedModelError, match=r"\(it was quantized without data.*model=module"
+    ):
+        dynamic.restore(tmp_path)
