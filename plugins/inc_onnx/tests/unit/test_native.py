@@ -94,6 +94,22 @@ def test_int4_product_is_that_of_the_runtimes_own_op(net, workbench, x, snr_db, 
         assert snr_db(*outputs) > MIN_SNR_DB
 
 
+@pytest.mark.parametrize("factor", [1e-9, 1e-4, 1e-3, 1e9])
+def test_weights_of_any_magnitude_keep_their_four_bits(net, workbench, x, snr_db, factor):
+    proto = layer(net(), bias=False)
+    weight = numpy_helper.to_array(proto.graph.initializer[0]) * np.float32(factor)
+    proto.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(weight, proto.graph.initializer[0].name)
+    )
+    bench = workbench(approach="weight_only", **ASKED).load(proto)
+    quantized = quantize(bench)
+    own = 1e-9 < factor < 1e9
+    assert kinds(quantized) == ["Int4Linear" if own else "MatMulNBits"]
+    assert all("by inc" in word for word in bench.adaptor.executed(quantized).values()) == own
+    outputs = (bench.adaptor.predict(model, x) for model in (bench.model, quantized))
+    assert snr_db(*outputs) > 15
+
+
 @pytest.mark.parametrize("approach", ["dynamic", "weight_only"])
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_gemm_is_right_in_both_layouts(net, workbench, snr_db, approach, transposed):

@@ -190,7 +190,7 @@ def test_an_export_has_every_parameter_of_the_module(case, request, tmp_path):
 
 def test_scaled_inputs_are_not_exported(traced, tmp_path):
     model = traced.quantize(traced.recipe(dtype="int4", algorithm="awq"))
-    with pytest.raises(UnsupportedModelError, match=r"its inputs are scaled \(AWQ\)"):
+    with pytest.raises(UnsupportedModelError, match=r"its inputs are scaled.*AWQ does it"):
         export_checkpoint(model, tmp_path)
 
 

@@ -114,8 +114,9 @@ def _refuse_scaled_input(name: str, node: fx.Node) -> None:
     source = node.args[0]
     if isinstance(source, fx.Node) and any("_input_scale" in str(a) for a in source.args):
         raise UnsupportedModelError(
-            f"{name}: its inputs are scaled (AWQ), which has no place in a checkpoint without the "
-            "model's code. Choose weight algorithm GPTQ, HQQ or RTN for models to be exported."
+            f"{name}: its inputs are scaled, which has no place in a checkpoint without the model's "
+            "code. AWQ does it: choose weight algorithm GPTQ, HQQ or RTN for models to be exported. So "
+            "do weights that are all below 0.001 or above 16384: keep such a layer float."
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from inc_core.errors import CalibrationError, QuantizationError
@@ -18,6 +20,11 @@ from inc_torch.weight_only.rtn import rtn
 from inc_torch.weight_only.statistics import InputStatistics
 
 __all__ = ["ALGORITHMS", "Algorithm", "algorithm_of", "quantize_weight"]
+
+
+# Magnitudes of a weight's largest value between which float16 holds scales of 2 to 8 bits to a percent:
+# below it they would be subnormal, above it infinite. What lies outside is multiplied by a power of two.
+_SMALLEST, _LARGEST = 2.0**-10, 2.0**14
 
 
 class _Quantize(Protocol):
@@ -61,11 +68,14 @@ def quantize_weight(
 ) -> QuantizedWeight:
     """Quantize a weight ``(N, K)`` by the algorithm that ``spec`` names.
 
+    A weight too small or large for float16 scales is multiplied first; an ``input_scale`` undoes it.
+
     Raises:
         QuantizationError: If the algorithm is unknown, or as the algorithm.
         CalibrationError: If the algorithm needs statistics and there are none, or of no row.
     """
     algorithm, name = algorithm_of(spec), spec.algorithm
+    factor = _power_of_two(weight)
     if algorithm.needs_inputs and (statistics is None or statistics.rows == 0):
         raise CalibrationError(
             f"{name} needs calibration data that reaches this layer, and there was none; "
@@ -73,4 +83,16 @@ def quantize_weight(
         )
     if algorithm.needs_inputs and statistics and not statistics.gram.isfinite().all():
         raise CalibrationError(f"{name}: the layer's inputs hold NaN or infinite values")
-    return algorithm.quantize(weight, spec, statistics)
+    found = algorithm.quantize(weight if factor == 1 else weight * factor, spec, statistics)
+    if factor == 1:
+        return found
+    inputs = torch.ones(weight.shape[1]) if found.input_scale is None else found.input_scale
+    return replace(found, input_scale=inputs / factor)
+
+
+def _power_of_two(weight: Tensor) -> float:
+    """Return by what to multiply a weight, and divide its inputs, so that float16 holds its scales."""
+    largest = float(weight.abs().max()) if weight.numel() else 0.0
+    if largest == 0 or not math.isfinite(largest) or _SMALLEST <= largest <= _LARGEST:
+        return 1.0
+    return 2.0 ** -math.frexp(largest)[1]

@@ -81,7 +81,8 @@ class QuantizedWeight:
     Attributes:
         q_weight: int8 ``(N, K)``.
         grid: Scales and zero points.
-        input_scale: float32 ``(K,)`` by which inputs are multiplied first (AWQ), or ``None``.
+        input_scale: float32 ``(K,)`` by which inputs are multiplied first (AWQ, or the weight was
+            out of float16's range), or ``None``.
     """
 
     q_weight: Tensor

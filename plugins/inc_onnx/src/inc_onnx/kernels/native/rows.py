@@ -3,7 +3,7 @@
 ``DynamicLinear`` quantizes each row of its input by itself, exactly on every processor, and adds bias, ReLU
 or GELU while results are in registers. ``Int4Linear`` multiplies 4-bit weights by activations in int8,
 rounded per row and group as ``MatMulNBits`` does at accuracy level 4. The runtime's own rows stay behind
-these in the table, and serve what these do not.
+these in the table, and serve what these do not; so does ``MatMulNBits`` where float16 scales are too coarse.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _COLUMN_BLOCK = 64
 # the numbers of inc_kernels.h
 _NO_ACTIVATION, _RELU, _GELU, _GELU_TANH = range(4)
 _INT8_COMPUTE = 2
+# largest magnitudes of a weight whose scales, a fifteenth to an eighth of it, float16 holds to some percent
+_SMALLEST, _LARGEST = 2.0**-16, 2.0**18
 
 
 def emit_dynamic(
@@ -59,9 +61,12 @@ def emit_dynamic(
 def emit_int4(
     writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Calibration
 ) -> None:
-    """Write ``Int4Linear``, with the bias behind the product."""
+    """Write ``Int4Linear``, with the bias behind the product; ``MatMulNBits`` for vanishing weights."""
     spec = config.weight
     assert spec is not None and spec.group_size is not None  # every row of this module has both
+    if not _has_float16_scales(writer, node):
+        weight_only.emit(writer, node, config, calibration)
+        return
     names, columns = _int4_weight(writer, node, spec)
     bias, output = take_bias(writer, node)
     inputs = [node.input[0], *names, *([bias] if bias else [])]
@@ -120,6 +125,13 @@ def pack_int4(q: Array, scale: Array, zero_point: Array | None, group_size: int)
         scale.ctypes.data, pointers[0], groups, columns, pointers[1], pointers[2]
     )
     return [packed, scales] if zeros is None else [packed, scales, zeros]
+
+
+def _has_float16_scales(writer: GraphWriter, node: NodeProto) -> bool:
+    weight = writer.source.constant(node.input[1])
+    assert weight is not None  # see requires_matmul and requires_gemm
+    largest = float(np.abs(weight).max(initial=0.0))
+    return largest == 0.0 or _SMALLEST <= largest <= _LARGEST
 
 
 def _padded(columns: int) -> int:
