@@ -40,6 +40,7 @@ def main() -> None:
     names = list(CONTENDERS)
     parser.add_argument("--contenders", nargs="+", default=names, choices=names)
     parser.add_argument("--limit", type=int, default=600, help="CPU seconds of each contender")
+    parser.add_argument("--tolerance", type=float, help="relative loss of the score; usual: 0.01")
     parser.add_argument(
         "--jobs", type=int, default=1, help="contenders side by side, on other cores"
     )
@@ -66,7 +67,7 @@ def compare(options: argparse.Namespace, out: Path) -> None:
     cores: queue.Queue[int] = queue.Queue()
     for core in sorted(os.sched_getaffinity(0))[-options.jobs :]:
         cores.put(core)
-    one = partial(run_one, data=data, out=out, limit=options.limit, cores=cores)
+    one = partial(run_one, data=data, out=out, options=options, cores=cores)
     pairs = itertools.product(options.contenders, options.models)
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda pair: one(*pair, envs[pair[0]]), pairs))
@@ -76,9 +77,17 @@ def compare(options: argparse.Namespace, out: Path) -> None:
 
 
 def run_one(
-    contender: str, model: str, python: str, *, data: Path, out: Path, limit: int, cores: Any
+    contender: str,
+    model: str,
+    python: str,
+    *,
+    data: Path,
+    out: Path,
+    options: argparse.Namespace,
+    cores: Any,
 ) -> None:
     """Run one contender on one model, unless its result is there."""
+    limit, tolerance = options.limit, options.tolerance
     folder = out / model / contender
     if (folder / "result.json").exists():
         return
@@ -91,6 +100,7 @@ def run_one(
         str(data),
         str(folder),
         str(limit),
+        "usual" if tolerance is None else str(tolerance),
     ]
     core = cores.get()
     with (folder / "log.txt").open("w") as log:

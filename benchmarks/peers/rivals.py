@@ -1,7 +1,7 @@
 """How each contender is called: its public interface, its defaults, one thread, the same data and goal.
 
 Each writes its final model to ``OUT/model.onnx``. Evaluation goes through the watch everywhere, in
-batches of 100, so no contender is charged for slow evaluation code.
+batches of one size, so no contender is charged for slow evaluation code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tasks import BATCH, Contender, Task, Watch, session
+from tasks import Contender, Task, Watch, session
 
 CALIBRATION_BATCH = 16
 
@@ -36,6 +36,8 @@ def inc(strategy: str, effort: str | None = None) -> Contender:
                     "accuracy_criterion": {"relative": task.tolerance},
                     "exit_policy": {"on_goal_not_met": "best_seen"},
                     "workspace": {"path": str(out / "workspace")},
+                    # empty: nothing is known of this model or of this machine's kernels
+                    "cache": {"directory": str(out / "cache")},
                 },
             }
         )
@@ -43,7 +45,7 @@ def inc(strategy: str, effort: str | None = None) -> Contender:
         quantizer.calib_dataloader = common.DataLoader(
             _Items(task.calibration), batch_size=CALIBRATION_BATCH
         )
-        quantizer.eval_dataloader = common.DataLoader(_Items(task.inputs), batch_size=BATCH)
+        quantizer.eval_dataloader = common.DataLoader(_Items(task.inputs), batch_size=task.batch)
         quantizer.metric = common.Metric(_metric_of(task, watch), "score")
         watch.start()
         tuned = quantizer.fit()
@@ -125,8 +127,8 @@ def nncf(*, per_channel: bool) -> Contender:
 
         def validate(candidate: Any, numbers: Iterable[int]) -> tuple[float, list[float]]:
             ready, wanted, found = session(candidate), list(numbers), []
-            for start in range(0, len(wanted), BATCH):
-                chosen = wanted[start : start + BATCH]
+            for start in range(0, len(wanted), task.batch):
+                chosen = wanted[start : start + task.batch]
                 outputs = ready.run(None, {name: task.inputs[chosen]})[0]
                 found += list(_scores_at(task, outputs, chosen))
                 watch.samples += len(chosen)

@@ -1,6 +1,6 @@
-"""One contender on one model, in this process: ``run_one.py CONTENDER MODEL DATA OUT LIMIT CORE``.
+"""One contender on one model, in this process: ``run_one.py CONTENDER MODEL DATA OUT LIMIT TOLERANCE CORE``.
 
-LIMIT is in CPU seconds; CORE is the only one that it may use.
+LIMIT is in CPU seconds; TOLERANCE is relative, or ``usual``; CORE is the only one that it may use.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tasks import Watch, load
 
 
 def main() -> None:
-    contender, model, data, out, limit, core = sys.argv[1:]
+    contender, model, data, out, limit, tolerance, core = sys.argv[1:]
     folder = Path(out)
     os.sched_setaffinity(0, {int(core)})
-    task = load(model, Path(data))
+    task = load(model, Path(data), None if tolerance == "usual" else float(tolerance))
     watch = Watch(task, folder / "watch.json")
     # the system ends the process at the limit; what the watch wrote by then is what is known
     resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
