@@ -6,7 +6,6 @@ file. ``model.json`` holds the digest of that file, and both are checked before 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import operator
@@ -15,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
-from safetensors.torch import save as write_tensors
 from torch import Tensor, fx
 
 from inc_core.errors import UnsupportedModelError
 from inc_torch.naming import op_name
 from inc_torch.static import ops as static_ops
 from inc_torch.static.prepare import attribute
+from inc_torch.tensor_file import TENSOR_FILE, read_tensors, write_tensors
 
 __all__ = [
     "GRAPH_FILE",
@@ -37,7 +34,6 @@ __all__ = [
 ]
 
 GRAPH_FILE = "model.json"
-TENSOR_FILE = "model.safetensors"
 FORMAT = 1  # of these files; raised when an older reader could misread a newer one
 
 _LIBRARIES = frozenset({"aten", "inc", "onednn", "quantized_decomposed"})
@@ -121,22 +117,9 @@ def holder_of(tensors: Mapping[str, Tensor]) -> torch.nn.Module:
 
 def write_files(directory: Path, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write ``model.json`` and ``model.safetensors``; equal models give equal bytes."""
-    blob, layout = pack_tensors(tensors)
-    (directory / TENSOR_FILE).write_bytes(blob)
-    header = {"format": FORMAT, "tensors": hashlib.sha256(blob).hexdigest(), "layout": layout}
+    header = {"format": FORMAT, **write_tensors(directory, tensors)}
     text = json.dumps({**header, **content}, indent=1, sort_keys=True)
     (directory / GRAPH_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def pack_tensors(tensors: Mapping[str, Tensor]) -> tuple[bytes, dict[str, str]]:
-    """Return tensors as the bytes of a safetensors file, and those whose memory is channels-last."""
-    last = {name for name, tensor in tensors.items() if _is_channels_last(tensor)}
-    # clones: tensors that share memory (tied weights, slices) are written each
-    plain = {
-        name: tensors[name].detach().contiguous().clone(memory_format=torch.contiguous_format)
-        for name in sorted(tensors)
-    }
-    return write_tensors(plain), dict.fromkeys(sorted(last), "channels_last")
 
 
 def read_files(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -147,32 +130,22 @@ def read_files(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     try:
         content = json.loads((directory / GRAPH_FILE).read_text(encoding="utf-8"))
-        blob = (directory / TENSOR_FILE).read_bytes()
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            found = content.get("format") if isinstance(content, dict) else type(content).__name__
+            raise UnsupportedModelError(
+                f"{directory / GRAPH_FILE}: its format is {found!r}, this inc-torch reads {FORMAT}"
+            )
+        return content, read_tensors(directory, content)
     except FileNotFoundError as error:
         raise UnsupportedModelError(
             f"{str(directory)!r} holds no saved torch model: {Path(error.filename).name} is missing"
         ) from error
     except (OSError, ValueError) as error:
+        if isinstance(error, UnsupportedModelError):
+            raise
         raise UnsupportedModelError(
             f"{directory / GRAPH_FILE} is corrupt ({error}); save the model again"
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise UnsupportedModelError(
-            f"{directory / GRAPH_FILE}: its format is {found!r}, this inc-torch reads {FORMAT}"
-        )
-    if hashlib.sha256(blob).hexdigest() != content.get("tensors"):
-        raise UnsupportedModelError(
-            f"{directory / TENSOR_FILE} was cut or changed after it was saved: its digest is not the "
-            f"one in {GRAPH_FILE}"
-        )
-    try:
-        tensors = read_tensors(blob)
-    except SafetensorError as error:
-        raise UnsupportedModelError(f"{directory / TENSOR_FILE} is corrupt ({error})") from error
-    for name in content["layout"]:
-        tensors[name] = tensors[name].contiguous(memory_format=torch.channels_last)
-    return content, tensors
 
 
 def _describe_node(node: fx.Node) -> dict[str, Any]:
@@ -272,9 +245,3 @@ def _decode(value: Any, nodes: Mapping[str, fx.Node]) -> Any:
     if _WORDS.get(type(word)) != kind:
         raise UnsupportedModelError(f"{content!r} is no {kind} of torch")
     return word
-
-
-def _is_channels_last(tensor: Tensor) -> bool:
-    if tensor.dim() != 4 or tensor.is_contiguous():
-        return False
-    return tensor.is_contiguous(memory_format=torch.channels_last)

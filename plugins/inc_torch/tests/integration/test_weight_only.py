@@ -166,6 +166,17 @@ def test_saved_models_give_the_same_bits(traced, tmp_path, algorithm):
     np.testing.assert_array_equal(traced.predict(restored), traced.predict(model))
 
 
+def test_files_hold_codes_in_their_own_width(traced, tmp_path):
+    sizes = {}
+    for dtype in ("int2", "int3", "int4", "int5", "int6", "int8"):
+        model = traced.quantize(traced.recipe(dtype=dtype, granularity="per_channel"))
+        traced.adaptor.save(model, tmp_path)
+        layout = json.loads((tmp_path / "model.json").read_text())["layout"]
+        assert all(row["bits"] == int(dtype[-1]) for row in layout.values())
+        sizes[dtype] = (tmp_path / "model.safetensors").stat().st_size
+    assert list(sizes.values()) == sorted(set(sizes.values()))
+
+
 @pytest.mark.parametrize("case", ["traced", "untraced"])
 def test_an_export_has_every_parameter_of_the_module(case, request, tmp_path):
     case = request.getfixturevalue(case)
