@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from inc_core.config.types import ExitPolicyConfig
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.checks import Scores
 from inc_core.tuning.criterion import Criterion
@@ -72,11 +73,13 @@ class History:
             value={**vars(baseline), "objectives": dict(baseline.objectives)},
         )
 
-    def set_goal(self, criterion: Criterion) -> None:
-        """Journal the goal, for whoever reads the journal of a search that is not at its end."""
+    def set_goal(self, criterion: Criterion, limits: ExitPolicyConfig) -> None:
+        """Journal goal and limits, for whoever reads the journal of a search not at its end."""
         goal = {
             "threshold": criterion.threshold,
             "higher_is_better": criterion.higher_is_better,
+            "max_trials": limits.max_trials,
+            "timeout": limits.timeout,
         }
         if goal_of(self._journal.records) != goal:
             self._journal.append("measured", what="goal", value=goal)
@@ -177,7 +180,10 @@ def baseline_of(records: tuple[Record, ...]) -> Baseline | None:
 
 
 def goal_of(records: tuple[Record, ...]) -> dict[str, Any]:
-    """Return the last journaled goal: ``threshold, higher_is_better``; empty if there is none."""
+    """Return the last journaled goal: ``threshold, higher_is_better``, and the limits.
+
+    ``max_trials`` and ``timeout`` are missing in older journals, all in those without a search.
+    """
     for record in reversed(records):
         if record.type == "measured" and record.fields.get("what") == "goal":
             return dict(record.fields["value"])

@@ -11,8 +11,10 @@ from inc_core.tuning.trial import Baseline, Trial, TuningResult
 __all__ = [
     "baseline_line",
     "detail_lines",
+    "left_parts",
     "noise_line",
     "standing",
+    "standing_text",
     "stop_lines",
     "trial_line",
     "why",
@@ -64,20 +66,28 @@ def detail_lines(
     """Yield what was found beside what was expected, then where the search stands."""
     if trial.accuracy is not None and trial.status != "cached":
         yield "  " + ", ".join(_findings(trial, baseline, criterion))
-    yield "  " + "; ".join((standing(best, baseline, criterion, bound), *_left(left)))
+    yield "  " + "; ".join((standing(best, baseline, criterion, bound), *left_parts(left)))
 
 
 def standing(
     best: Trial | None, baseline: Baseline, criterion: Criterion, bound: float | None
 ) -> str:
     """Return the best so far, and what is still thought possible."""
-    text = "best: none yet"
-    if best is not None:
-        assert best.accuracy is not None
-        speedup = best.speedup(baseline)
-        text = f"best: trial {best.number}, loss {criterion.loss(best.accuracy):.4f}"
-        text += "" if speedup is None else f", {speedup:.2f}x"
-    return text if bound is None else f"{text}; thought possible: {bound:.2f}x"
+    if best is None:
+        return standing_text(None, None, None, bound)
+    assert best.accuracy is not None
+    return standing_text(best.number, criterion.loss(best.accuracy), best.speedup(baseline), bound)
+
+
+def standing_text(
+    number: int | None, loss: float | None, speedup: float | None, bound: float | None
+) -> str:
+    """Return the same from numbers: those of the best trial, and the bound; ``None`` if unknown."""
+    parts = [f"best: trial {number}" if number is not None else "best: none yet"]
+    parts += [] if loss is None else [f"loss {loss:.4f}"]
+    parts += [] if speedup is None else [f"{speedup:.2f}x"]
+    possible = "" if bound is None else f"; thought possible: {bound:.2f}x"
+    return ", ".join(parts) + possible
 
 
 def stop_lines(result: TuningResult, criterion: Criterion) -> Iterator[str]:
@@ -117,7 +127,8 @@ def _findings(trial: Trial, baseline: Baseline, criterion: Criterion) -> Iterato
         yield f"{trial.samples} of {baseline.samples} samples"
 
 
-def _left(left: Left) -> Iterator[str]:
+def left_parts(left: Left) -> Iterator[str]:
+    """Yield what may still be spent, if there is a limit."""
     parts = [] if left.trials is None else [f"{left.trials} trial(s)"]
     parts += [] if left.seconds is None else [f"{left.seconds:.0f} s"]
     if parts:

@@ -109,7 +109,7 @@ class _Search:
             higher_is_better=resolve_direction(job),
             margin=margin_of(self.baseline.noise),
         )
-        self.history.set_goal(self.criterion)
+        self.history.set_goal(self.criterion, job.exit_policy)
         if self.may_stop_early:
             self.gate = make_gate(job.evaluator, self.criterion, self.baseline, scores)
         entries = job.objectives

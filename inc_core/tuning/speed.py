@@ -17,6 +17,9 @@ MAX_SECONDS = 5.0
 MAX_ROUNDS = 200
 MIN_ROUNDS = 5
 WARMUP_ROUNDS = 3
+# Of a ratio's 95 % interval, relative: two runs of one comparison differ by more on most machines.
+NARROW = 0.02
+ROUNDS_BETWEEN_LOOKS = 25  # rarely enough that ending at a narrow interval does not make it wrong
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ def compare_latency(
 ) -> LatencyComparison:
     """Time two calls in interleaved rounds whose order alternates.
 
-    Ends after ``MAX_ROUNDS`` pairs, or when ``max_seconds`` are spent and ``MIN_ROUNDS`` pairs are
-    timed; very slow calls may so take longer.
+    Ends when the interval of the speed-up is narrow, after ``MAX_ROUNDS`` pairs, or when
+    ``max_seconds`` are spent and ``MIN_ROUNDS`` pairs are timed; very slow calls may so take longer.
 
     Args:
         baseline: Runs one batch through the float model.
@@ -106,6 +109,19 @@ class Share:
     lo: float
     hi: float
 
+    @classmethod
+    def of(cls, rounds: Sequence[Sequence[float]], index: int) -> Share:
+        """Summarize the seconds of one call, given those of all calls in each round."""
+        # a clock of coarse resolution may show 0 for a tiny model
+        ratios = sorted(max(row[index], 1e-9) / max(row[0], 1e-9) for row in rounds)
+        lo, hi = _median_interval(len(ratios))
+        return cls(float(np.median(ratios)), ratios[lo], ratios[hi])
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether more rounds would say little more."""
+        return self.hi - self.lo <= NARROW * self.median
+
 
 def interleaved(
     calls: Sequence[Callable[[], Any]],
@@ -123,12 +139,7 @@ def interleaved(
         clock: Seconds.
     """
     rounds = _rounds(calls, max_seconds, clock)
-    found = []
-    for index in range(len(calls)):
-        ratios = sorted(max(row[index], 1e-9) / max(row[0], 1e-9) for row in rounds)
-        lo, hi = _median_interval(len(ratios))
-        found.append(Share(float(np.median(ratios)), ratios[lo], ratios[hi]))
-    return found
+    return [Share.of(rounds, index) for index in range(len(calls))]
 
 
 def _rounds(
@@ -146,7 +157,13 @@ def _rounds(
         order = range(len(calls)) if len(rounds) % 2 == 0 else reversed(range(len(calls)))
         seconds = {index: _timed(calls[index], clock) for index in order}
         rounds.append([seconds[index] for index in range(len(calls))])
+        if len(rounds) % ROUNDS_BETWEEN_LOOKS == 0 and _all_narrow(rounds):
+            break
     return rounds
+
+
+def _all_narrow(rounds: Sequence[Sequence[float]]) -> bool:
+    return all(Share.of(rounds, index).is_narrow for index in range(1, len(rounds[0])))
 
 
 def _timed(call: Callable[[], Any], clock: Callable[[], float]) -> float:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from inc_core.config.types import ExitPolicyConfig
 from inc_core.tuning.history import baseline_of, goal_of, trials_of
 from inc_core.tuning.journal import Record
+from inc_core.tuning.policy import Left, Stopping
 from inc_core.tuning.trial import LATENCY, Baseline, Status, Trial
 
 __all__ = ["Row", "Story", "facts_of", "rows_of", "story_from_facts", "story_from_records"]
@@ -81,7 +83,9 @@ class Story:
         rows: One for each trial, by number.
         best: Numbers of the trials that were the best so far when they ended.
         chosen: Number of the one that was returned.
+        leading: Number of the best so far, which is the chosen one at the end.
         bound: The largest speed-up that the strategy last thought possible.
+        left: What may still be spent, of a search that has not ended.
     """
 
     title: str
@@ -92,7 +96,9 @@ class Story:
     rows: tuple[Row, ...]
     best: frozenset[int] = field(default=frozenset())
     chosen: int | None = None
+    leading: int | None = None
     bound: float | None = None
+    left: Left = field(default_factory=Left)
 
     def loss(self, accuracy: float) -> float:
         """Return by how much an accuracy is worse than the float model's."""
@@ -122,7 +128,8 @@ def story_from_records(title: str, records: Sequence[Record]) -> Story | None:
     baseline, goal = baseline_of(tuple(records)), goal_of(tuple(records))
     if baseline is None or baseline.accuracy is None:
         return None
-    rows = rows_of(trials_of(tuple(records)), baseline)
+    trials = tuple(trials_of(tuple(records)))
+    rows = rows_of(trials, baseline)
     best = [record.fields["number"] for record in records if record.type == "accepted"]
     stopped = [record.fields for record in records if record.type == "stopped"]
     chosen = best[-1] if best and stopped else None
@@ -140,8 +147,20 @@ def story_from_records(title: str, records: Sequence[Record]) -> Story | None:
         rows=rows,
         best=frozenset(best),
         chosen=chosen,
-        bound=stopped[-1].get("bound") if stopped else None,
+        leading=(best[-1] if best else None) if chosen is None else chosen,
+        bound=stopped[-1].get("bound") if stopped else _last_bound(trials),
+        left=Left() if stopped else _left(trials, goal),
     )
+
+
+def _last_bound(trials: Sequence[Trial]) -> float | None:
+    bounds = [trial.forecast.bound for trial in trials if trial.forecast is not None]
+    return next((bound for bound in reversed(bounds) if bound is not None), None)
+
+
+def _left(trials: Sequence[Trial], goal: Mapping[str, Any]) -> Left:
+    policy = ExitPolicyConfig(timeout=goal.get("timeout", 0.0), max_trials=goal.get("max_trials"))
+    return Stopping(policy).left(trials, sum(trial.seconds for trial in trials))
 
 
 def story_from_facts(facts: Mapping[str, Any]) -> Story | None:
@@ -157,5 +176,6 @@ def story_from_facts(facts: Mapping[str, Any]) -> Story | None:
         higher_is_better=accuracy["higher_is_better"],
         rows=tuple(Row(**row) for row in search["history"]),
         chosen=search["chosen"] if facts.get("goal_met") else None,
+        leading=search["chosen"] if facts.get("goal_met") else None,
         bound=search.get("bound"),
     )

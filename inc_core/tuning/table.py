@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from inc_core.tuning.lines import left_parts, standing_text
 from inc_core.tuning.story import Row, Story
 
 __all__ = ["aligned", "trial_table"]
@@ -17,10 +18,21 @@ HEADER = (
 
 
 def trial_table(story: Story) -> Iterator[str]:
-    """Yield the table's lines; ``*`` marks what was the best so far, ``>`` the one chosen."""
+    """Yield the table's lines, and where the search stands.
+
+    ``*`` marks what was the best so far, ``>`` the one chosen.
+    """
     allowed = "" if story.threshold is None else f", {story.loss(story.threshold):.4f} may be lost"
     yield f"Trials (float {story.accuracy:.4f}{allowed}):"
     yield from aligned([HEADER, *(_cells(row, story) for row in story.rows)])
+    yield "  " + "; ".join((_standing(story), *left_parts(story.left)))
+
+
+def _standing(story: Story) -> str:
+    row = next((row for row in story.rows if row.number == story.leading), None)
+    if row is None or row.accuracy is None:
+        return standing_text(None, None, None, story.bound)
+    return standing_text(row.number, story.loss(row.accuracy), row.speedup, story.bound)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

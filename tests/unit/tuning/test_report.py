@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from inc_core.config.types import ExitPolicyConfig
 from inc_core.errors import WorkspaceError
+from inc_core.hookspecs.strategy import Forecast
 from inc_core.tuning.journal import read_journal
 from inc_core.tuning.loop import tune
 from inc_core.tuning.report import (
@@ -125,8 +127,8 @@ def test_a_run_reports_each_trial_from_its_journal(finished_run):
     assert report[0].startswith("run-0001: stopped because the accuracy goal was met: trial")
     assert report[1] == "Trials (float 1.0000, 0.0100 may be lost):"
     assert report[2].split()[:5] == ["trial", "outcome", "accuracy", "loss", "expected"]
-    assert len(report[3:]) == len(result.trials)
-    for line, trial in zip(report[3:], result.trials, strict=True):
+    assert len(report[3:-1]) == len(result.trials)
+    for line, trial in zip(report[3:-1], result.trials, strict=True):
         cells = line.split()
         assert cells[0].lstrip("*>") == str(trial.number)
         assert cells[1] == ("accepted" if trial.accepted else "rejected")
@@ -177,6 +179,46 @@ def test_a_killed_run_is_unfinished(finished_run):
     assert report_from_run(workspace).startswith("run-0001: unfinished\nTrials (float 1.0000")
 
 
+def test_a_finished_run_has_nothing_left_and_says_what_it_found(finished_run):
+    workspace, _, result, _ = finished_run
+    assert report_from_run(workspace).endswith(f"\n  best: trial {result.best.number}, loss 0.0000")
+
+
+class Foreseeing:
+    """Tries the default recipe and what it can take back of it, and says what it still expects."""
+
+    def propose(self, space, context):
+        recipe = space.default()
+        for number, op in enumerate(space.ops, 1):
+            context.foresee(recipe, Forecast(bound=3.0 - number / 2, trials_left=40 - number))
+            yield recipe
+            recipe = recipe.with_op(op, space.fallback(op))
+
+
+def reported_when_killed_after(search, tmp_path, trials, **limits):
+    """Return the last line on a run whose journal ends with its ``trials``-th trial."""
+    with open_run(tmp_path, {"model": "m"}, seed=1) as journal:
+        job = search.job(
+            journal=journal, strategy=Foreseeing(), exit_policy=ExitPolicyConfig(**limits)
+        )
+        tune(job)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    ends = [number for number, line in enumerate(lines, 1) if b'"finished"' in line]
+    journal.path.write_bytes(b"".join(lines[: ends[trials - 1]]))
+    return report_from_run(tmp_path).splitlines()[-1]
+
+
+def test_an_unfinished_run_says_what_is_thought_possible_and_what_is_left(search, tmp_path):
+    line = reported_when_killed_after(search, tmp_path, 2)
+    assert line == "  best: none yet; thought possible: 2.00x; left: 37 trial(s)"
+
+
+def test_the_limits_of_an_unfinished_run_are_those_it_was_started_with(search, tmp_path):
+    line = reported_when_killed_after(search, tmp_path, 2, max_trials=5, timeout=10_000.0)
+    assert "; left: 3 trial(s), " in line
+    assert 9_000 < float(line.split(", ")[-1].removesuffix(" s")) <= 10_000
+
+
 def test_what_ran_when_it_was_killed_is_said(finished_run):
     workspace, journal, *_ = finished_run
     lines = journal.path.read_bytes().splitlines(keepends=True)
@@ -206,7 +248,8 @@ def test_a_saved_model_tells_of_its_trials(remembered, finished_run):
         report[: len(render_facts(remembered).splitlines())]
         == render_facts(remembered).splitlines()
     )
-    assert len(report) == len(render_facts(remembered).splitlines()) + 2 + len(result.trials)
+    assert len(report) == len(render_facts(remembered).splitlines()) + 3 + len(result.trials)
+    assert report[-1].startswith(f"  best: trial {FACTS['search']['chosen']}, loss ")
 
 
 def test_a_saved_model_is_drawn_without_its_workspace(remembered, finished_run):

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from inc_core.tuning.speed import (
     MAX_ROUNDS,
     MIN_ROUNDS,
+    NARROW,
+    ROUNDS_BETWEEN_LOOKS,
+    WARMUP_ROUNDS,
     LatencyComparison,
     compare_latency,
     interleaved,
@@ -63,8 +68,29 @@ def test_rounds_alternate_their_order():
     assert machine.calls[6:14] == ["float", "tuned", "tuned", "float"] * 2
 
 
+def noisy(machine, name, seconds):
+    """A call that takes up to half as long again, so that its ratio is not soon known."""
+    noise = random.Random(name)
+    return lambda: machine.call(name, seconds * noise.uniform(1.0, 1.5))()
+
+
 def test_fast_models_stop_at_the_number_of_rounds():
-    assert compare(Machine(), 1e-4, 1e-4).rounds == MAX_ROUNDS
+    machine = Machine()
+    calls = [noisy(machine, name, 1e-4) for name in ("float", "tuned")]
+    assert compare_latency(*calls, clock=machine.clock).rounds == MAX_ROUNDS
+
+
+def test_a_ratio_that_is_known_narrowly_is_not_timed_further():
+    comparison = compare(Machine(), 0.02, 0.01)
+    assert comparison.rounds == ROUNDS_BETWEEN_LOOKS
+    assert comparison.speedup_hi - comparison.speedup_lo <= NARROW * comparison.speedup
+
+
+def test_timing_goes_on_as_long_as_one_of_several_is_not_known_narrowly():
+    machine = Machine()
+    steady = [machine.call(name, 1e-4) for name in ("a", "b")]
+    interleaved([*steady, noisy(machine, "c", 1e-4)], clock=machine.clock)
+    assert machine.calls.count("b") == WARMUP_ROUNDS + MAX_ROUNDS
 
 
 def test_slow_models_stop_at_the_time_but_not_below_the_least_rounds():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from inc_core.hookspecs.strategy import Forecast
 from inc_core.quant.recipe import Recipe
+from inc_core.tuning.policy import Left
 from inc_core.tuning.story import Story, rows_of
 from inc_core.tuning.table import trial_table
 from inc_core.tuning.trial import Baseline, Trial
@@ -19,7 +20,7 @@ TRIALS = (
 )  # fmt: skip
 
 
-def lines(**changes):
+def story(**changes):
     fields = {
         "title": "run-0001",
         "accuracy": 0.8,
@@ -31,7 +32,11 @@ def lines(**changes):
         "chosen": 5,
         **changes,
     }
-    return [line.split("  ") for line in trial_table(Story(**fields))]
+    return Story(**fields)
+
+
+def lines(**changes):
+    return [line.split("  ") for line in trial_table(story(**changes))]
 
 
 def cells(number, **changes):
@@ -53,6 +58,17 @@ def test_an_early_end_gives_estimates():
 
 def test_the_best_so_far_and_the_chosen_one_are_marked():
     assert [cells(number)[0] for number in range(1, 6)] == ["1", "2", "3", "*4", ">5"]
+
+
+def test_the_last_line_says_where_the_search_stands():
+    line = list(trial_table(story(leading=5, bound=2.75, left=Left(3, 60.0))))[-1]
+    assert line == (
+        "  best: trial 5, loss 0.0040, 2.50x; thought possible: 2.75x; left: 3 trial(s), 60 s"
+    )
+
+
+def test_without_an_accepted_trial_there_is_no_best():
+    assert list(trial_table(story()))[-1] == "  best: none yet"
 
 
 def test_a_failure_says_why_in_short():
