@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.policy import Left
-from inc_core.tuning.trial import Baseline, Trial, TuningResult
+from inc_core.tuning.trial import Baseline, Trial, TuningResult, attainable
 
 __all__ = [
     "baseline_line",
@@ -76,7 +76,11 @@ def standing(
     if best is None:
         return standing_text(None, None, None, bound)
     assert best.accuracy is not None
-    return standing_text(best.number, criterion.loss(best.accuracy), best.speedup(baseline), bound)
+    speedup = best.speedup(baseline)
+    expected = None if best.forecast is None else best.forecast.speedup
+    return standing_text(
+        best.number, criterion.loss(best.accuracy), speedup, attainable(bound, speedup, expected)
+    )
 
 
 def standing_text(

@@ -10,7 +10,7 @@ from inc_core.config.types import ExitPolicyConfig
 from inc_core.tuning.history import baseline_of, goal_of, trials_of
 from inc_core.tuning.journal import Record
 from inc_core.tuning.policy import Left, Stopping
-from inc_core.tuning.trial import LATENCY, Baseline, Status, Trial
+from inc_core.tuning.trial import LATENCY, Baseline, Status, Trial, attainable
 
 __all__ = ["Row", "Story", "facts_of", "rows_of", "story_from_facts", "story_from_records"]
 
@@ -99,6 +99,19 @@ class Story:
     leading: int | None = None
     bound: float | None = None
     left: Left = field(default_factory=Left)
+
+    @property
+    def best_row(self) -> Row | None:
+        """The best trial so far, at the end the chosen one."""
+        return next((row for row in self.rows if row.number == self.leading), None)
+
+    @property
+    def possible(self) -> float | None:
+        """``bound`` in terms of what was measured of the best trial."""
+        best = self.best_row
+        if best is None:
+            return self.bound
+        return attainable(self.bound, best.speedup, best.expected_speedup)
 
     def loss(self, accuracy: float) -> float:
         """Return by how much an accuracy is worse than the float model's."""

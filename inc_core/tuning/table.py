@@ -29,10 +29,10 @@ def trial_table(story: Story) -> Iterator[str]:
 
 
 def _standing(story: Story) -> str:
-    row = next((row for row in story.rows if row.number == story.leading), None)
+    row = story.best_row
     if row is None or row.accuracy is None:
-        return standing_text(None, None, None, story.bound)
-    return standing_text(row.number, story.loss(row.accuracy), row.speedup, story.bound)
+        return standing_text(None, None, None, story.possible)
+    return standing_text(row.number, story.loss(row.accuracy), row.speedup, story.possible)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from inc_core.hookspecs.strategy import Forecast
 from inc_core.quant.recipe import Recipe
 
-__all__ = ["LATENCY", "Baseline", "Status", "StopReason", "Trial", "TuningResult"]
+__all__ = ["LATENCY", "Baseline", "Status", "StopReason", "Trial", "TuningResult", "attainable"]
 
 LATENCY = "performance"  # the name of the objective, seconds of one batch
 
@@ -99,6 +99,22 @@ class Trial:
                 "forecast": None if forecast is None else Forecast(**forecast),
             }
         )
+
+
+def attainable(bound: float | None, measured: float | None, expected: float | None) -> float | None:
+    """Return the largest speed-up still thought possible, in terms of what was measured.
+
+    A strategy adds up times of single ops, whole models are measured: what it expected of the best
+    trial says how the two compare. What was measured is possible in any case.
+
+    Args:
+        bound: As the strategy said it.
+        measured: The speed-up of the best trial, if there is one that was timed.
+        expected: What the strategy expected of that trial.
+    """
+    if bound is None or measured is None:
+        return bound
+    return max(measured, bound * measured / expected if expected else bound)
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,8 @@ class _Plot:
         right = WIDTH - RIGHT - LANE * any(mark.time is None for mark in marks)
         bottom = HEIGHT - BOTTOM - LANE * any(mark.accuracy is None for mark in marks)
         times = [unit, *(mark.time for mark in marks if mark.time is not None)]
-        if story.bound:
-            times.append(unit / story.bound)
+        if story.possible:
+            times.append(unit / story.possible)
         return cls(
             story,
             marks,
@@ -140,10 +140,11 @@ def _lines(plot: _Plot) -> Iterator[str]:
         at = y.at(story.threshold)
         yield svg.line("goal", LEFT, at, WIDTH - RIGHT, at)
         yield svg.text(f"goal {story.threshold:.4f}", WIDTH - RIGHT + 8, at + 4)
-    if story.bound:
-        at = x.at(plot.unit / story.bound)
+    if story.possible:
+        at = x.at(plot.unit / story.possible)
+        text = f"thought possible: {story.possible:.2f}x"
         yield svg.line("bound", at, TOP, at, y.start)
-        yield svg.text(f"thought possible: {story.bound:.2f}x", at + 4, y.start - 8, kind="small")
+        yield svg.text(text, at + 4, y.start - 8, kind="small")
     points = [(plot.unit, 0.0)]
     for mark in plot.marks:
         if mark.row.accepted and mark.measured and mark.accuracy is not None:

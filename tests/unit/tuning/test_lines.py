@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inc_core.config.types import ExitPolicyConfig
@@ -39,6 +41,19 @@ def test_the_search_stands_at_its_best_its_bound_and_its_budget():
     assert details(trial(), bound=2.2, left=Left(22, 34.2))[1] == (
         "  best: trial 2, loss 0.0030, 2.00x; thought possible: 2.20x; left: 22 trial(s), 34 s"
     )
+
+
+def test_what_is_thought_possible_is_in_terms_of_what_was_measured():
+    # it expected 2.5x of the best and thinks 3x possible: a fifth more than what the best has
+    best = replace(BEST, forecast=Forecast(speedup=2.5))
+    assert (
+        "best: trial 2, loss 0.0030, 2.00x; thought possible: 2.40x"
+        in (details(trial(), best=best, bound=3.0)[1])
+    )
+
+
+def test_what_was_measured_is_possible():
+    assert "2.00x; thought possible: 2.00x" in details(trial(), bound=1.6)[1]
 
 
 def test_a_strategy_that_expects_nothing_says_nothing():

@@ -61,7 +61,7 @@ def test_the_best_so_far_and_the_chosen_one_are_marked():
 
 
 def test_the_last_line_says_where_the_search_stands():
-    line = list(trial_table(story(leading=5, bound=2.75, left=Left(3, 60.0))))[-1]
+    line = list(trial_table(story(leading=5, bound=2.64, left=Left(3, 60.0))))[-1]
     assert line == (
         "  best: trial 5, loss 0.0040, 2.50x; thought possible: 2.75x; left: 3 trial(s), 60 s"
     )

@@ -159,6 +159,12 @@ def test_what_was_expected_is_joined_to_what_was_found():
     assert line["x1"] < line["x2"]  # 2.1x expected, 2.0x found
 
 
+def test_the_bound_is_drawn_in_terms_of_what_was_measured_of_the_best():
+    # 2.1x was expected of trial 3, which has 2.0x
+    picture = Picture(*THREE, leading=3, bound=2.31)
+    assert "thought possible: 2.20x" in picture.texts
+
+
 def test_the_bound_is_left_of_everything_slower():
     picture = Picture(*THREE, bound=2.4)
     assert picture.line("bound")["x1"] < picture.place(3)[0]
