@@ -108,7 +108,7 @@ class TestSame:
         job, terms = make(metric, tolerance)
         space = job.space
         recipes = [space.default(), space.all_float()]
-        recipes += [recipes[1].with_op(op, space.default().ops[op]) for op in space.ops]
+        recipes += [recipes[1].with_op(op, space.default().ops[op]) for op in space.ops[:2]]
         order = np.random.default_rng(parts)
         for number, recipe in enumerate(recipes, 1):
             for gated in (True, False):
