@@ -132,7 +132,7 @@ class EngineLostError(IncError):
         paused: Whether the search ends with its best so far, to be taken up later.
     """
 
-    exit_code = 5
+    exit_code = 4
 
     def __init__(self, message: str, *, paused: bool = False) -> None:
         super().__init__(message)

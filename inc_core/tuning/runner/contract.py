@@ -65,6 +65,7 @@ class Runner(Protocol):
 
         Raises:
             CalibrationError, DataError: In trial 1, where it is the data's fault and no recipe's.
+            EngineLostError: If the machines of trials are out of reach; ``paused`` ends the search.
         """
 
     def close(self) -> None:
