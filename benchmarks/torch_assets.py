@@ -23,13 +23,14 @@ import numpy as np
 import timing
 
 try:
+    import onnxruntime
     import torch
 
     import inc_torch  # noqa: F401 - only asked whether it is there
     from inc_core import Quantization, common
 except ImportError as error:
     sys.exit(
-        f"skipped: {error}. Install torch, inc-core and inc-torch first: make test-torch does it"
+        f"skipped: {error}. Install torch, inc-core, inc-torch and onnxruntime: make test-torch does it"
     )
 
 APPROACHES = {
@@ -55,7 +56,18 @@ def main() -> None:
     for name in arguments.models:
         rows.append(tune(name, arguments.approach, arguments.samples))
         print(f"  {name}: {rows[-1][3]} after {rows[-1][4]} trials", flush=True)
-    header = ("model", "fp32", "needed", "int8", "trials", "s", "ops int8", "x eager", "x prepared")
+    header = (
+        "model",
+        "fp32",
+        "needed",
+        "int8",
+        "trials",
+        "s",
+        "ops int8",
+        "x eager",
+        "x prepared",
+        "in ONNX",
+    )
     timing.print_table(f"approach {arguments.approach}, tolerance 1 % relative", header, rows)
 
 
@@ -105,7 +117,21 @@ def tune(name: str, approach: str, samples: int | None) -> tuple[str, ...]:
         f"{seconds:.1f}",
         f"{quantized}/{total}",
         *speeds(name, model, tuned),
+        f"{exported_accuracy(name, tuned, samples):.4f}",
     )
+
+
+def exported_accuracy(name: str, tuned: Any, samples: int | None) -> float:
+    """Return the accuracy of the exported model in plain ONNX Runtime."""
+    test, metric = assets.test_set(name, samples), assets.Top1()
+    with tempfile.TemporaryDirectory() as folder:
+        path = tuned.export(f"{folder}/{name}.onnx")
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    for start in range(0, len(test), 100):
+        inputs, labels = test[start : start + 100]
+        metric.update(session.run(None, {taken.name: inputs})[0], labels)
+    return metric.result()
 
 
 def configuration(name: str, approach: str, workspace: str) -> dict[str, Any]:

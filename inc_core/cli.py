@@ -26,6 +26,7 @@ COMMANDS = {
     "init": "write a commented configuration for a model",
     "plugins": "list what is installed, what it offers, and what is broken and why",
     "verify": "reload a saved model in this fresh process and compare it with what was stored",
+    "export": "write a saved model in a format of other tools",
     "report": "show what a run or a saved model found",
     "cache": "show what is kept of measurements across runs, or clear it",
 }

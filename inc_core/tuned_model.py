@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inc_core.check_sample import as_outputs, load_sample, save_sample
-from inc_core.errors import UnsupportedModelError, VerificationError
-from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, IntegerWeights, RestoresInto
+from inc_core.errors import ConfigError, UnsupportedModelError, VerificationError, did_you_mean
+from inc_core.hookspecs.adaptor import (
+    Adaptor,
+    AdaptorContext,
+    Exports,
+    IntegerWeights,
+    RestoresInto,
+)
 from inc_core.machine import describe_machine
 from inc_core.manifest import (
     MANIFEST,
@@ -94,6 +100,31 @@ class TunedModel:
         with published(target) as staging:
             self._write(staging)
         (self.plugins or get_plugins()).emit("inc_model_saved", directory=target)
+        return target
+
+    def export(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the model alone, in a format of other tools, and return its path.
+
+        Args:
+            path: Of the file or directory, as the format has it.
+            format: What the framework's plugin offers (see its README); the suffix of ``path`` by default.
+
+        Raises:
+            ConfigError: If the plugin has no such format; the message names those that it has.
+            UnsupportedModelError: If something of the model has no place in the format.
+        """
+        target = Path(path)
+        adaptor = self.adaptor
+        formats = adaptor.export_formats() if isinstance(adaptor, Exports) else {}
+        name = format or target.suffix.lstrip(".").lower()
+        if not isinstance(adaptor, Exports) or name not in formats:
+            known = "; ".join(f"{one} ({text})" for one, text in formats.items())
+            raise ConfigError(
+                f"{target}: a model of {adaptor.context.framework} cannot be exported as {name!r}."
+                f"{did_you_mean(name, formats)} "
+                + (f"Name one of its formats: {known}." if known else "Its plugin has no formats.")
+            )
+        adaptor.export(self.model, target, name)
         return target
 
     def _write(self, directory: Path) -> None:

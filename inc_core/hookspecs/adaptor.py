@@ -25,6 +25,7 @@ __all__ = [
     "ChannelScaling",
     "ExampleTracing",
     "Executed",
+    "Exports",
     "FloatRewrites",
     "Guess",
     "IntegerWeights",
@@ -222,6 +223,28 @@ class IntegerWeights(Protocol):
 
     def integer_weights(self, model: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return every stored integer weight by name."""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """Ability: write a model for other tools to run; ``save`` is for ``inc`` itself."""
+
+    def export_formats(self) -> Mapping[str, str]:
+        """Return what can be written: the name of a format, and a line that says what it is."""
+
+    def export(self, model: Any, path: Path, format: str) -> None:
+        """Write a float or quantized model; what is at ``path`` may be replaced.
+
+        Args:
+            model: As ``load``, ``quantize`` or ``restore`` gave it; not changed.
+            path: Of the file, or of the directory, as the format has it.
+            format: A key of ``export_formats``.
+
+        Raises:
+            UnsupportedModelError: If something of the model has no place in the format; the message
+                names it.
+            MissingFrameworkError: If the format needs a package that is not installed.
+        """
 
 
 @dataclass(frozen=True)

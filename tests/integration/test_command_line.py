@@ -79,6 +79,16 @@ def test_quantize_saves_what_verify_and_report_read(folder):
     assert "cannot be written (No such file or directory)" in refused.stderr
 
 
+def test_a_saved_model_is_exported_in_the_format_of_the_suffix(folder):
+    inc(folder, "quantize", "conf.yaml", "--model", "model.toy", "-o", "out")
+    done = inc(folder, "export", "out", "model.npz")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "model.npz").exists()
+    refused = inc(folder, "export", "out", "model.bin")
+    assert refused.returncode == 2
+    assert "Name one of its formats: npz (the arrays of all nodes)" in refused.stderr
+
+
 def test_quantize_prints_one_json_object(folder):
     done = inc(folder, "quantize", "conf.yaml", "--model", "model.toy", "-o", "out", "--json")
     assert json.loads(done.stdout)["goal_met"] is True
@@ -150,5 +160,5 @@ def test_plugins_are_listed(folder):
 
 
 def test_every_command_explains_itself(folder):
-    for command in ("quantize", "check", "init", "plugins", "verify", "report", "cache"):
+    for command in ("quantize", "check", "init", "plugins", "verify", "export", "report", "cache"):
         assert inc(folder, command, "--help").returncode == 0

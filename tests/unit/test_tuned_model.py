@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inc_core import Quantization, common, load
-from inc_core.errors import UnsupportedModelError, VerificationError, WorkspaceError
+from inc_core.errors import ConfigError, UnsupportedModelError, VerificationError, WorkspaceError
 from inc_core.plugin import Plugins
 from inc_core.testing.toy import ToyAccuracy, make_classifier, make_data, toy_plugin
 from inc_core.tuned_model import TunedModel, verify
@@ -106,3 +107,23 @@ def test_a_newer_format_is_refused_with_the_version_that_wrote_it(saved):
     (saved / "inc.json").write_text(json.dumps(manifest))
     with pytest.raises(UnsupportedModelError, match="its format is 99"):
         load(saved, plugins=PLUGINS)
+
+
+@pytest.mark.parametrize(("name", "format"), [("model.npz", None), ("model.bin", "npz")])
+def test_it_is_exported_in_the_format_named_or_else_of_the_suffix(tuned, tmp_path, name, format):
+    tuned.export(tmp_path / name, format)
+    assert any(tmp_path.iterdir())
+
+
+def test_an_unknown_format_names_those_that_there_are(tuned, tmp_path):
+    with pytest.raises(ConfigError, match=r"as 'npy'. Did you mean 'npz'\? Name one of .*: npz \("):
+        tuned.export(tmp_path / "model.npy")
+
+
+def test_a_plugin_without_formats_says_so(tuned, tmp_path):
+    class Plain:
+        context = tuned.adaptor.context
+
+    plain = replace(tuned, adaptor=Plain())
+    with pytest.raises(ConfigError, match="Its plugin has no formats"):
+        plain.export(tmp_path / "model.npz")

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inc_core.hookspecs.adaptor import Adaptor, Executed, FloatRewrites, OpTimer
+from inc_core.errors import MissingFrameworkError, UnsupportedModelError
+from inc_core.hookspecs.adaptor import Adaptor, Executed, Exports, FloatRewrites, OpTimer
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures, Batch
@@ -45,6 +47,21 @@ class AbilityChecks(AdaptorFixtures):
         assert {op for pair in table.boundary for op in pair} <= set(table.seconds)
         # what an adaptor keeps must survive being written as JSON
         assert json.loads(json.dumps(known)) == {k: list(v) for k, v in known.items()}
+
+    def test_each_format_is_written_or_says_what_has_no_place_in_it(
+        self, adaptor: Adaptor, quantized: Any, tmp_path: Path
+    ) -> None:
+        if not isinstance(adaptor, Exports):
+            pytest.skip("the adaptor exports nothing")
+        for name in adaptor.export_formats():
+            path = tmp_path / f"model.{name}"
+            try:
+                adaptor.export(quantized, path, name)
+            except (UnsupportedModelError, MissingFrameworkError) as error:
+                assert str(error)
+                assert not path.exists()
+            else:
+                assert path.exists()
 
     def test_rewrites_keep_the_function_and_the_ops(
         self, adaptor: Adaptor, model: Any, space: TuningSpace, batches: Sequence[Batch]

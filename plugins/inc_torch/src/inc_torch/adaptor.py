@@ -23,8 +23,10 @@ from inc_torch.artefact import parts_of, restore_model, save_model
 from inc_torch.capture import UntraceableError, capture
 from inc_torch.devices import Placement
 from inc_torch.executed import executed, kernels_on
+from inc_torch.formats import export_checkpoint
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
 from inc_torch.model import ModelFacts, TorchModel
+from inc_torch.onnx import export_onnx
 from inc_torch.op_table import op_table
 from inc_torch.optimer import time_layers
 from inc_torch.plan import Plan, make_plan
@@ -109,6 +111,21 @@ class TorchAdaptor(TorchTraining, Adaptor):
     def restore(self, directory: Path) -> TorchModel:
         """Read what ``save`` wrote."""
         return restore_model(directory)
+
+    def export_formats(self) -> Mapping[str, str]:
+        """Return ONNX, and the checkpoints of weight-only models."""
+        return {
+            "onnx": "a file of ONNX opset 17, static int8 between QuantizeLinear and DequantizeLinear",
+            "gptq": "a directory with a checkpoint of a weight-only model, in the layout of GPTQ",
+            "compressed-tensors": "a directory with such a checkpoint in the layout of vLLM",
+        }
+
+    def export(self, model: TorchModel, path: Path, format: str) -> None:
+        """Write a model in one of these formats."""
+        if format == "onnx":
+            export_onnx(model, path)
+        else:
+            export_checkpoint(model, path, format)
 
     def digest(self, model: TorchModel) -> str:
         """Hash the graph and every tensor."""

@@ -121,8 +121,13 @@ def _input_info(node: fx.Node) -> InputInfo:
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor):
         raise UntraceableError(f"input {node.name!r} is no tensor")
-    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    shape = tuple(map(_fixed, value.shape))
     return InputInfo(node.name, str(value.dtype).removeprefix("torch."), shape)
+
+
+def _fixed(size: int | torch.SymInt) -> int | None:
+    """Return a size; ``None`` if it is open. One that the model allows one value for is not."""
+    return size if isinstance(size, int) else size.node.maybe_as_int()
 
 
 def _flatten_outputs(program: ExportedProgram, graph: fx.GraphModule) -> Any:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from models import Encoder, Moody, ResidualNet, seeded
@@ -85,6 +89,22 @@ def test_a_cnn_is_tuned_saved_and_restored(quantizer, images, tmp_path):
     verification = verify(tmp_path / "out")
     assert verification.bit_equal
     assert verification.integer_weights >= 8
+
+
+def test_a_tuned_model_is_exported_to_onnx_with_equal_accuracy(quantizer, images, tmp_path):
+    tuned = quantizer(seeded(ResidualNet), images).fit()
+    tuned.save(tmp_path / "saved")
+    command = [sys.executable, "-m", "inc_core", "export", "saved", "model.onnx"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    data = Labelled(seeded(ResidualNet), images)
+    metrics = [Agreement(), Agreement()]
+    for inputs, label in (data[i] for i in range(len(data))):
+        batch = {name: array[None] for name, array in inputs.items()}
+        metrics[0].update(tuned.predict(batch), [label])
+        metrics[1].update(session.run(None, batch)[0], [label])
+    one_sample = 1 / len(data)
+    assert abs(metrics[0].result() - metrics[1].result()) <= one_sample + 1e-9
 
 
 @pytest.mark.parametrize("approach", ["dynamic", "auto"])
