@@ -11,7 +11,7 @@ __all__ = ["Compiled", "compiled"]
 
 
 def compiled(model: nn.Module) -> Compiled:
-    """Return a module that runs ``model`` compiled by inductor, its weights taken for constants.
+    """Return a module that runs ``model`` compiled by inductor.
 
     It pays where much of a model stays float beside its integer ops (normalization, attention, activations
     without a fused kernel), and for a model that runs long enough: the first call of each new shape
@@ -40,11 +40,12 @@ class Compiled(nn.Module):
         """Run the compiled model; the first call of a shape compiles."""
         if torch.compiler.is_exporting():
             return self.model(*args, **kwargs)
-        with torch.no_grad():  # constants may be folded only where nothing learns
+        with torch.no_grad():
             return self._run(*args, **kwargs)
 
     def _forget(self) -> None:
-        run = torch.compile(self.model, fullgraph=True, options={"freezing": True})
+        # integer weights are packed already, and inductor's own freezing fails on packed ones (torch 2.13)
+        run = torch.compile(self.model, fullgraph=True, options={"freezing": False})
         object.__setattr__(self, "_run", run)  # past nn.Module: a copy compiles anew
 
     def __getstate__(self) -> dict[str, Any]:

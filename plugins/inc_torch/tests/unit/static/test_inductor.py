@@ -19,16 +19,18 @@ needs_compiler = pytest.mark.skipif(
 
 
 class Mixed(nn.Module):
-    """Integer ops with float ones around them, which inductor fuses."""
+    """Integer ops, a residual addition among them, with float ones around them, which inductor fuses."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.again = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.last = nn.Conv2d(8, 8, 1)
         self.norm, self.out = nn.LayerNorm(8), nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        y = torch.sin(y) + self.again(y)
+        y = y + self.again(y)
+        y = torch.sin(y) + self.last(y)
         return self.out(torch.nn.functional.softsign(self.norm(y.mean((2, 3)))))
 
 
@@ -38,10 +40,15 @@ def module(lab: Any) -> StaticModule:
 
 
 @needs_compiler
-def test_compiled_outputs_are_those_of_the_model(module: StaticModule) -> None:
+@pytest.mark.parametrize("freezing", [False, True], ids=["plain", "inductor freezes"])
+def test_compiled_outputs_are_those_of_the_model(module: StaticModule, freezing: bool) -> None:
+    assert "conv_add" in str(
+        module.lowered.graph
+    )  # it writes over an argument, which breaks freezing
     torch._dynamo.reset()
     x = torch.randn(2, 3, 9, 9)
-    torch.testing.assert_close(compiled(module)(x), module(x), rtol=1e-3, atol=1e-3)
+    with torch._inductor.config.patch(freezing=freezing), torch.no_grad():
+        torch.testing.assert_close(compiled(module)(x), module(x), rtol=1e-3, atol=1e-3)
 
 
 def test_state_and_copies_are_those_of_the_model(module: StaticModule) -> None:
