@@ -55,8 +55,7 @@ def test_t1_one_evaluation_where_all_int8_passes():
 def test_t2_culprits_that_are_seen(family):
     found = runs(family, 100)
     assert np.median([run.units for run in found]) <= 3
-    trials = sorted(len(run.trials) for run in found)
-    assert trials[-2] <= 6 and trials[-1] <= 8  # the design wants 6; 1 search in 50 takes more
+    assert max(len(run.trials) for run in found) <= 6
     assert mean(found, "share") >= 0.98
 
 
@@ -71,16 +70,16 @@ def test_t3_damage_everywhere(family, share):
 
 
 @pytest.mark.parametrize(
-    ("family", "share"), [("diffuse", 0.92), ("interactions", 0.92), ("hard", 0.84)]
+    ("family", "share"), [("diffuse", 0.93), ("interactions", 0.93), ("hard", 0.84)]
 )
 def test_t3_damage_everywhere_in_a_large_model(family, share):
     found = runs(family, 500, seeds=range(3))
     assert mean(found, "first_units") <= 3
-    assert mean(found, "units") <= 13
+    assert mean(found, "units") <= 12
     assert mean(found, "share") >= share
 
 
-@pytest.mark.parametrize(("size", "units", "share"), [(100, 13, 0.95), (500, 15, 0.86)])
+@pytest.mark.parametrize(("size", "units", "share"), [(100, 13, 0.95), (500, 15, 0.9)])
 def test_t4_culprits_that_no_sensitivity_shows(size, units, share):
     found = runs("hidden", size, seeds=SEEDS if size == 100 else range(3))
     assert mean(found, "units") <= units
@@ -99,10 +98,10 @@ def test_t6_small_problems_against_the_exhaustive_optimum():
     families = [f for f in FAMILIES if f != "benign"]
     seeds = range(5)
     balanced = [run for f in families for run in runs(f, 12, seeds=seeds)]
-    assert 1 - mean(balanced, "share") <= 0.10
-    assert mean(balanced, "units") <= 8
+    assert 1 - mean(balanced, "share") <= 0.05
+    assert mean(balanced, "units") <= 6
     most = [run for f in families for run in runs(f, 12, "max", seeds=seeds)]
-    assert 1 - mean(most, "share") <= 0.05
+    assert 1 - mean(most, "share") <= 0.02
     assert mean(most, "units") <= 16
 
 

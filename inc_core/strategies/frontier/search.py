@@ -52,7 +52,6 @@ EARLY_ERROR = 0.25  # relative, of the excess over the goal that an early stop r
 BAD = 3.0  # times the allowed loss: other model-wide schemes are looked at
 MUCH_BETTER = 0.7  # of the default's divergence: such a scheme is worth a trial
 SCHEME_TRIALS = 2
-NOTHING_LEFT = 0.01
 # Evaluations that a search may take: more for more groups, until what one more can gain is below what
 # it costs, however many groups there are.
 UNITS_ALWAYS = 1.2
@@ -71,12 +70,14 @@ class Effort:
         scale: Of the number of trials.
         worth: Expected improvement, as a share of the best saving, below which it ends.
         patience: Trials in a row without an improvement after which it ends.
+        left: Share of the best saving that is not worth another trial, even if it were certain.
         at_first: Whether it ends at the first accepted trial.
     """
 
     scale: float
     worth: float
     patience: int
+    left: float = 0.01
     at_first: bool = False
 
 
@@ -192,7 +193,7 @@ class Search:
         """Whether even the fastest selection is hardly faster than the best."""
         if self.best is None:
             return False
-        return self.gains.most() <= self.best_gain * (1.0 + NOTHING_LEFT)
+        return self.gains.most() <= self.best_gain * (1.0 + self.effort.left)
 
     def _other_modes(self) -> Proposals:
         """Try dynamic for static and the like everywhere: where time is left, speed is measured."""
@@ -247,7 +248,7 @@ class Search:
             for selection, trial in zip(batch, trials, strict=True):
                 self._learn(selection, trial)
             self.spent += max(self._cost(trial) for trial in trials)
-            if self._done() or self.misses >= self.effort.patience:
+            if self._done() or self._nothing_left() or self.misses >= self.effort.patience:
                 return
             if self.best is None and rounds >= WITHOUT_ANY:
                 return
@@ -349,7 +350,7 @@ class Search:
             selection = next(blocks)
             while True:
                 (trial,) = yield from self._ask([selection])
-                self._note(selection, trial)
+                self._learn(selection, trial)
                 if self._done():
                     return
                 selection = blocks.send(trial)

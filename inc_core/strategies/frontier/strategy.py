@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from inc_core.errors import StrategyError
 from inc_core.hookspecs.strategy import Proposals, StrategyContext
 from inc_core.quant.space import TuningSpace
 from inc_core.strategies.frontier.search import Effort, Search
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["FrontierStrategy"]
 
 EFFORTS = {
     "first": Effort(scale=1.0, worth=0.01, patience=4, at_first=True),
-    "balanced": Effort(scale=1.0, worth=0.003, patience=8),
-    "max": Effort(scale=2.2, worth=0.001, patience=16),
+    "balanced": Effort(scale=1.0, worth=0.003, patience=8, left=0.02),
+    "max": Effort(scale=3.0, worth=0.0003, patience=40, left=0.001),
 }
 
 

@@ -30,6 +30,7 @@ class Damage:
         block_damage: What a wholly quantized block costs; nothing below three of its ops.
         power: Damages add up as ``(sum d**power) ** (1 / power)``.
         boundary: Mean conversion cost between neighbours, in mean savings of an op.
+        skip: If above 0, every ``skip``-th op also reads the result of the one ``skip`` ops before.
     """
 
     alone: Array
@@ -41,6 +42,7 @@ class Damage:
     block_damage: Array = field(default_factory=lambda: NONE.astype(float))
     power: float = 1.0
     boundary: float = 0.0
+    skip: int = 0
 
     @property
     def total(self) -> Array:
@@ -126,6 +128,10 @@ def _boundary(shares: Array, rng: np.random.Generator) -> Damage:
     return Damage(3.0 * shares, boundary=0.3)
 
 
+def _residual(shares: Array, rng: np.random.Generator) -> Damage:
+    return Damage(3.0 * shares, boundary=0.3, skip=3)
+
+
 def _heavy_tail(shares: Array, rng: np.random.Generator) -> Damage:
     tail = rng.pareto(1.1, len(shares))
     return Damage(6.0 * tail / tail.sum())
@@ -183,5 +189,6 @@ HELD_OUT: Mapping[str, Family] = {
     "depth": _depth,
     "worst_of": _worst_of,
     "clusters": _clusters,
+    "residual": _residual,
     "mixed": _mixed,
 }

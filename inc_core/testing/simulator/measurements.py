@@ -91,7 +91,9 @@ class SimulatedMeasurements:
         seconds = problem.seconds * np.exp(noise * rng.normal(size=problem.seconds.shape))
         between = problem.boundary * np.exp(noise * rng.normal(size=problem.boundary.shape))
         ops = problem.space.capabilities
-        pairs = zip(ops, ops[1:], between, strict=False)
+        pairs = [
+            (ops[i], ops[j], cost) for (i, j), cost in zip(problem.edges, between, strict=True)
+        ]
         return LatencyTable(
             self._by_op(seconds),
             {(one.op, other.op): float(cost) for one, other, cost in pairs if cost > 0},

@@ -36,8 +36,9 @@ class Problem:
         damage: Of static int8.
         factors: Damage of each choice as a multiple of static int8's, shape ``(N, C)``.
         seconds: True time of each op in each choice, shape ``(N, C)``; infinite if not offered.
-        boundary: True time of a conversion between op ``i`` and ``i + 1``, if exactly one is
-            static, shape ``(N - 1,)``.
+        edges: Pairs of ops, one of which reads the other's result, shape ``(E, 2)``.
+        boundary: True time of a conversion between the ops of an edge, if exactly one is static,
+            shape ``(E,)``.
         constants: The rest.
     """
 
@@ -47,6 +48,7 @@ class Problem:
     damage: Damage
     factors: Array
     seconds: Array
+    edges: Array
     boundary: Array
     constants: Constants
 
@@ -164,7 +166,9 @@ class Problem:
         """Return the true seconds of one inference, conversions included, shape ``(K,)``."""
         ops = self.seconds[np.arange(self.size), vectors].sum(axis=1)
         static = self.is_static[vectors]
-        return np.asarray(ops + (static[:, 1:] != static[:, :-1]) @ self.boundary)
+        return np.asarray(
+            ops + (static[:, self.edges[:, 0]] != static[:, self.edges[:, 1]]) @ self.boundary
+        )
 
     def gain(self, vector: Array) -> float:
         """Return the seconds that a choice vector saves against float."""
@@ -224,10 +228,22 @@ def make_problem(
     shares = np.exp(constants.damage_sigma * factors_normal[:, 1])
     damage = make_damage(family, shares / shares.sum(), rng)
     gains /= gains.sum()
-    boundary = damage.boundary * gains.mean() * np.exp(rng.normal(0.0, 0.5, size - 1))
+    edges = _edges(size, damage.skip)
+    boundary = damage.boundary * gains.mean() * np.exp(rng.normal(0.0, 0.5, len(edges)))
     float_seconds = gains / rng.uniform(0.4, 0.75, size)
     factors, seconds = _choices(choices, float_seconds, gains, rng)
-    return Problem(family, seed, tuple(choices), damage, factors, seconds, boundary, constants)
+    return Problem(
+        family, seed, tuple(choices), damage, factors, seconds, edges, boundary, constants
+    )
+
+
+def _edges(size: int, skip: int) -> Array:
+    """Return who reads whom: a chain, and over skip connections."""
+    chain = np.stack([np.arange(size - 1), np.arange(1, size)], axis=1)
+    if not skip:
+        return chain
+    starts = np.arange(0, size - skip, skip)
+    return np.concatenate([chain, np.stack([starts, starts + skip], axis=1)])
 
 
 def _choices(

@@ -6,6 +6,7 @@ from inc_core.errors import StrategyError
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import FP32, OpCapability, OpConfig, OpKey, TensorSpec
 from inc_core.strategies.frontier import FrontierStrategy
+from inc_core.strategies.frontier.beliefs import Beliefs
 from inc_core.testing.simulator import make_problem, run_strategy
 from inc_core.testing.strategy_suite import BASELINE, StrategySuite, drive, sample_space
 
@@ -46,6 +47,46 @@ def test_balanced_goes_on_although_the_first_is_asked_for():
 def test_budget_bounds_the_trials():
     run = run_strategy(FrontierStrategy("max", budget=5), make_problem("diffuse", 50, 1))
     assert len(run.trials) <= 1 + 5
+
+
+@pytest.mark.parametrize("family", ["diffuse", "hidden", "worst_of"])
+def test_every_trial_of_one_scheme_corrects_the_loss_model(monkeypatch, family):
+    told = []
+    observe = Beliefs.observe
+    monkeypatch.setattr(
+        Beliefs,
+        "observe",
+        lambda self, selection, *rest, **options: (
+            told.append(selection.tobytes()),
+            observe(self, selection, *rest, **options),
+        ),
+    )
+    problem = make_problem(family, 30, 0)
+    run = run_strategy(FrontierStrategy(), problem)
+    tried = [(problem.vector(trial.recipe) == 0).tobytes() for trial in run.trials]
+    assert [selection for selection in tried if selection not in told] == []
+
+
+def test_most_effort_finds_no_less():
+    problems = [make_problem("interactions", 12, seed) for seed in range(5)]
+    found = {
+        effort: [run_strategy(FrontierStrategy(effort), problem) for problem in problems]
+        for effort in ("first", "balanced", "max")
+    }
+    share = {effort: sum(run.share for run in runs) for effort, runs in found.items()}
+    units = {effort: sum(run.units for run in runs) for effort, runs in found.items()}
+    assert share["first"] < share["balanced"] < share["max"]
+    assert units["first"] < units["balanced"] < units["max"]
+
+
+def test_it_ends_where_nothing_worth_a_trial_is_left():
+    """Two per cent more of what is saved, were it certain, is not worth another evaluation."""
+    problem = make_problem("few", 100, 7)
+    run = run_strategy(FrontierStrategy(), problem)
+    limit = problem.gain(problem.vector(problem.space.default()))
+    assert len(run.trials) <= 6
+    last = run.trials[-1]
+    assert last.accepted and problem.gain(problem.vector(last.recipe)) > 0.96 * limit
 
 
 def test_op_that_is_slower_in_integers_stays_float():

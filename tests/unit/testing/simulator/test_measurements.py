@@ -71,3 +71,19 @@ def test_latencies_are_noisy_and_hold_the_conversions():
     measured = np.array([list(row.values()) for row in table.seconds.values()])
     assert np.std(np.log(measured / problem.seconds)) == pytest.approx(0.1, rel=0.1)
     assert len(table.boundary) == 199
+
+
+def test_a_skip_connection_has_a_conversion_of_its_own():
+    problem = make_problem("residual", 10, 0)
+    ops = [capability.op for capability in problem.space.capabilities]
+    table = SimulatedMeasurements(problem).latency()
+    assert (ops[0], ops[3]) in table.boundary
+    assert len(table.boundary) == 9 + 3
+    one, two = np.ones((2, 10), dtype=int)
+    one[1] = 0  # inside of a block: two borders
+    two[3] = 0  # where blocks meet: the neighbours, and both skips
+    for vector, edges in ((one, 2), (two, 4)):
+        ops_alone = problem.seconds[np.arange(10), vector].sum()
+        crossed = (vector[problem.edges[:, 0]] != vector[problem.edges[:, 1]]) @ problem.boundary
+        assert np.sum(vector[problem.edges[:, 0]] != vector[problem.edges[:, 1]]) == edges
+        assert problem.times(vector[None])[0] == pytest.approx(ops_alone + crossed)
