@@ -52,7 +52,7 @@ FORMAT = 1  # of the saved directory; raised when an older inc could misread a n
 MIN_SNR_DB = 40.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TunedModel:
     """A quantized model that met the goal, or the closest one, with everything known about it.
 
@@ -75,7 +75,12 @@ class TunedModel:
     facts: Mapping[str, Any] = field(default_factory=dict)
     sample: Any = None
     result: TuningResult | None = None
-    plugins: Plugins | None = field(default=None, repr=False)
+    plugins: Plugins | None = None
+
+    def __repr__(self) -> str:
+        ops = ", ".join(f"{n} ops {p}" for p, n in sorted(self.recipe.precisions().items()))
+        met = "goal met" if self.goal_met else "goal not met"
+        return f"<{type(self).__name__} of {self.adaptor.context.framework}: {ops}; {met}>"
 
     @property
     def goal_met(self) -> bool:

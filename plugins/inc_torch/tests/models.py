@@ -121,3 +121,46 @@ class Moody(nn.Module):
         x = self.calm(x) if float(x.sum()) > -1.0 else self.wild(x)
         x = torch.relu(x + self.wild(torch.zeros(1, 8)))
         return self.head(x)
+
+
+class Tokens(nn.Module):
+    """Patches of an image behind a learned token of their own, as vision transformers read them."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, 4)
+        self.token = nn.Parameter(torch.randn(1, 1, 16))
+        self.mix, self.head = nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, image):
+        patches = self.patches(image).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(image), -1, -1), patches], 1)
+        return self.head(torch.relu(self.mix(x))[:, 0])
+
+
+class Conv1D(nn.Module):
+    """The linear layer of GPT-2 as ``transformers`` has it, recognized by its name."""
+
+    __module__ = "transformers.pytorch_utils"
+
+    def __init__(self, outputs, inputs):
+        super().__init__()
+        self.weight, self.bias = (
+            nn.Parameter(torch.randn(inputs, outputs)),
+            nn.Parameter(torch.randn(outputs)),
+        )
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
+
+
+class MoodyGpt2(nn.Module):
+    """Cannot be traced, and has no ``nn.Linear``."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = Conv1D(32, 8), Conv1D(8, 32)
+
+    def forward(self, x):
+        hidden = torch.relu(self.up(x))
+        return self.down(hidden if bool(hidden.sum() > 0) else -hidden)

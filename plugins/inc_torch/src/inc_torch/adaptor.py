@@ -25,6 +25,7 @@ from inc_torch.devices import Placement
 from inc_torch.executed import executed, kernels_on
 from inc_torch.formats import export_checkpoint
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
+from inc_torch.leaves import linearized
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.onnx import export_onnx
 from inc_torch.op_table import op_table
@@ -75,7 +76,7 @@ class TorchAdaptor(TorchTraining, Adaptor):
                 for name, t in named.items()
             )
             facts = replace(model.facts, signature=Signature(infos), obstacle=str(error))
-            return TorchModel(model.body, facts)
+            return TorchModel(linearized(model.body), facts)
         return TorchModel(graph, ModelFacts(signature=signature, traced=True))
 
     def capabilities(self, model: TorchModel) -> Sequence[OpCapability]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from inc_core.errors import UnsupportedModelError
 from inc_core.quant.spec import OpConfig, OpKey
-from inc_torch.leaves import shared_module
+from inc_torch.leaves import linearized
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.serialize import describe, graph_of, read_files, tensors_of_graph, write_files
 from inc_torch.signature import Signature
@@ -91,7 +91,7 @@ def _layer_parts(
 def _restore_layers(
     content: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: ModelFacts, module: nn.Module
 ) -> TorchModel:
-    body = shared_module(module).eval()
+    body = linearized(module)
     for path, part in content["layers"].items():
         prefix = f"{_LEAF}{path}:"
         found = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

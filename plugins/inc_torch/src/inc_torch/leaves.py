@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from inc_torch.naming import assign_names
 
-__all__ = ["INPUT", "leaf_graphs", "shared_module", "with_leaves"]
+__all__ = ["INPUT", "leaf_graphs", "linearized", "shared_module", "with_leaves"]
 
 aten = torch.ops.aten
 
@@ -23,6 +23,17 @@ INPUT = ".input"
 
 # exact types: a subclass may compute something else, or have its weight read by others
 _LINEAR, _CONVS = nn.Linear, {nn.Conv1d: aten.conv1d.default, nn.Conv2d: aten.conv2d.default}
+# linear layers in spite of their name, whose weight is (inputs, outputs); GPT-2 is made of them
+_TRANSPOSED = ("transformers.pytorch_utils", "Conv1D")
+
+
+def linearized(module: nn.Module) -> nn.Module:
+    """Return a module with ``nn.Linear`` where it has the transposed layers of ``transformers``.
+
+    What was given is not changed; tensors are shared.
+    """
+    found = {path: layer for path, layer in module.named_modules() if _is_transposed(layer)}
+    return with_leaves(module, {path: _linear(layer) for path, layer in found.items()})
 
 
 def leaf_graphs(module: nn.Module) -> dict[str, fx.GraphModule]:
@@ -47,6 +58,18 @@ def with_leaves(module: nn.Module, leaves: Mapping[str, nn.Module]) -> nn.Module
         parent, _, name = path.rpartition(".")
         copied.get_submodule(parent).add_module(name, leaf)
     return copied.eval()
+
+
+def _is_transposed(layer: nn.Module) -> bool:
+    return (type(layer).__module__, type(layer).__name__) == _TRANSPOSED
+
+
+def _linear(layer: nn.Module) -> nn.Linear:
+    inputs, outputs = layer.weight.shape
+    linear = nn.Linear(inputs, outputs, device="meta")
+    linear.weight = nn.Parameter(layer.weight.detach().t(), requires_grad=False)
+    linear.bias = layer.bias
+    return linear
 
 
 def _is_plain_conv(layer: nn.Module) -> bool:

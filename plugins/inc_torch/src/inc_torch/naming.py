@@ -87,9 +87,11 @@ def tensor_key(node: fx.Node) -> TensorKey:
 
 
 def nodes_by_name(graph: fx.GraphModule) -> dict[str, fx.Node]:
-    """Return the nodes that compute, and the inputs, by name."""
-    kinds = ("call_function", "call_module", "placeholder")
-    return {op_name(node): node for node in graph.graph.nodes if node.op in kinds}
+    """Return the nodes that compute, the inputs and the constants, by name."""
+    named = [node for node in graph.graph.nodes if node.op != "output"]
+    # a constant has the name of its node, which may be the path of an op: the op comes first
+    named.sort(key=lambda node: node.op != "get_attr")
+    return {op_name(node): node for node in named}
 
 
 def _base_name(node: fx.Node) -> str:

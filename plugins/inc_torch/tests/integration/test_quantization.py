@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from models import Encoder, Moody, ResidualNet, seeded
+from models import Encoder, Moody, MoodyGpt2, ResidualNet, Tokens, seeded
 
 import inc_core
 from inc_core.experimental import Quantization, common
@@ -122,6 +122,30 @@ def test_a_model_that_cannot_be_traced_is_tuned_and_restored_with_its_code(
     tuned.save(tmp_path / "out")
     restored = inc_core.load(tmp_path / "out", model=Moody())
     np.testing.assert_array_equal(restored.predict(images[0]), tuned.predict(images[0]))
+
+
+@pytest.mark.parametrize("approach", ["static", "dynamic", "weight_only"])
+def test_transposed_layers_of_untraced_models_are_linear_layers(quantizer, approach, tmp_path):
+    module = seeded(MoodyGpt2)
+    rows = [
+        {"x": np.random.default_rng(i).normal(size=(8, 5, 8)).astype("float32")} for i in (1, 2)
+    ]
+    weights = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    tuned = quantizer(module, rows, approach).fit()
+    assert [op.type for op in tuned.recipe.quantized_ops] == ["Linear", "Linear"]
+    wanted = module(torch.from_numpy(rows[0]["x"])).detach().numpy()
+    found = tuned.predict(rows[0])
+    assert np.abs(found - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    tuned.save(tmp_path / "out")
+    restored = inc_core.load(tmp_path / "out", model=seeded(MoodyGpt2))
+    np.testing.assert_array_equal(restored.predict(rows[0]), found)
+    assert all(tensor.equal(weights[name]) for name, tensor in module.state_dict().items())
+
+
+def test_constants_that_are_joined_with_activations_are_observed(quantizer, images):
+    tuned = quantizer(seeded(Tokens), images).fit()
+    assert tuned.recipe.precisions()["int8"] == 3
+    assert tuned.goal_met
 
 
 def test_an_op_that_the_user_wants_in_float_stays_float(quantizer, images):

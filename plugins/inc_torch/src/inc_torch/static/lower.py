@@ -303,6 +303,8 @@ class _Lowering:
 
     def integers(self, tensor: fx.Node) -> Any:
         """Return a tensor in u8: as its op gave it, or rounded, once for all readers."""
+        if tensor.op == "get_attr" and tensor not in self.values:
+            self.values[tensor] = _Value(self.weights.plain(tensor))
         value = self.values[tensor]
         if value.integers is None:
             value.integers = self._quantize(value.real, self._scale(tensor), tensor)

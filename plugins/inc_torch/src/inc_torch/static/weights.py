@@ -57,7 +57,8 @@ class Weights:
         identity = (target, qparams.dtype, qparams.scale.tobytes())
         stem = self._quantized.setdefault(identity, self._free(target))
         if f"{stem}_int8" not in self.tensors:
-            integers = qparams.quantize(weight.detach().float().numpy())
+            # prepacking reads memory in order, whatever the strides say
+            integers = np.ascontiguousarray(qparams.quantize(weight.detach().float().numpy()))
             scales = np.broadcast_to(qparams.scale, weight.shape[:1]).astype(np.float32)
             self.tensors[f"{stem}_int8"] = torch.from_numpy(integers)
             self.tensors[f"{stem}_scale"] = torch.from_numpy(scales.copy())

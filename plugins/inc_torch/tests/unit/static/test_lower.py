@@ -63,6 +63,13 @@ def sandwich(middle: Callable[[Tensor], Tensor], fan_in: int = 8) -> nn.Module:
     )
 
 
+def transposed(fan_in: int, fan_out: int) -> nn.Linear:
+    """A linear whose weight lies in memory the other way round."""
+    layer = nn.Linear(fan_in, fan_out)
+    layer.weight = nn.Parameter(layer.weight.detach().t().contiguous().t())
+    return layer
+
+
 NETS: dict[str, tuple[nn.Module, tuple[Tensor, ...], list[str]]] = {
     "relu": (sandwich(F.relu), (image(),), ["quantize", "conv", "conv"]),
     "relu6": (sandwich(F.relu6), (image(),), ["quantize", "conv", "conv"]),
@@ -183,6 +190,15 @@ NETS: dict[str, tuple[nn.Module, tuple[Tensor, ...], list[str]]] = {
         ),
         (torch.randn(2, 6, 33),),
         ["quantize", "conv", "conv"],
+    ),
+    "a weight that lies transposed": (
+        Net(
+            lambda net, x: net.last(F.relu(net.first(x))),
+            first=transposed(24, 16),
+            last=transposed(16, 8),
+        ),
+        (torch.randn(5, 24),),
+        ["quantize", "linear", "linear"],
     ),
     "two readers": (
         Net(
