@@ -80,6 +80,7 @@ class TunedModel:
     def __repr__(self) -> str:
         ops = ", ".join(f"{n} ops {p}" for p, n in sorted(self.recipe.precisions().items()))
         met = "goal met" if self.goal_met else "goal not met"
+        met = met if self.facts.get("evaluated", True) else "accuracy not evaluated"
         return f"<{type(self).__name__} of {self.adaptor.context.framework}: {ops}; {met}>"
 
     @property

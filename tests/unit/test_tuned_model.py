@@ -53,6 +53,12 @@ def test_the_directory_tells_versions_machine_and_measurements(saved):
     assert manifest["accuracy"]["final"] == 1.0
 
 
+def test_what_is_printed_is_one_line(tuned):
+    assert "\n" not in repr(tuned) and len(repr(tuned)) < 200
+    assert "goal met" in repr(tuned)
+    assert "accuracy not evaluated" in repr(replace(tuned, facts={"evaluated": False}))
+
+
 def test_verification_compares_integers_and_outputs(saved):
     found = verify(saved, plugins=PLUGINS)
     assert found.bit_equal
