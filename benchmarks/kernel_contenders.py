@@ -23,7 +23,7 @@ from inc_torch.kernels import Activation, Compute
 Contenders = Mapping[str, Callable[[], object]]
 Array = np.ndarray[Any, Any]
 
-DECODE_RIVALS = {"ORT MatMulNBits, level 4": "ORT", "torch _weight_int4pack_mm": "torch"}
+FLOAT_RIVALS = ("torch fp32", "torch fp32, prepacked")
 
 
 def decode(k: int, n: int, group_size: int, rows: int, layers: int) -> Contenders:
@@ -41,13 +41,10 @@ def decode(k: int, n: int, group_size: int, rows: int, layers: int) -> Contender
         for layer in q
     ]
     return {
-        "inc int4, int8 activations": lambda: [kernels.int4_linear(x, w) for w in own],
-        "inc int4, bf16 activations": lambda: [
-            kernels.int4_linear(x, w, None, Compute.BF16) for w in own
-        ],
-        "inc int4, fp32 activations": lambda: [
-            kernels.int4_linear(x, w, None, Compute.FP32) for w in own
-        ],
+        **{
+            f"inc int4, {compute.name.lower()} activations": _own_int4(own, x, compute)
+            for compute in (Compute.INT8, Compute.BF16, Compute.FP32)
+        },
         "inc Int4Linear in ORT": _own_in_ort(q, scales, zeros, group_size, x.numpy()),
         "ORT MatMulNBits, level 4": _matmul_nbits(q, scales, zeros, group_size, x.numpy(), 4),
         "ORT MatMulNBits, level 0": _matmul_nbits(q, scales, zeros, group_size, x.numpy(), 0),
@@ -69,22 +66,42 @@ def dynamic(k: int, n: int, activation: Activation, rows: int, layers: int) -> C
     ]
     gelu = activation == Activation.GELU
     after = torch.nn.functional.gelu if gelu else lambda y: y
-    floats = [torch.from_numpy(w) for w in weights[: _few(layers)]]
-    repeat = layers / len(floats)
+    floats = [torch.from_numpy(w) for w in weights[: few(layers)]]
+    operator = torch.ops.inc.dynamic_linear.default  # what a quantized model calls
     return {
-        "inc dynamic": lambda: [kernels.dynamic_linear(x, w, s, bias, activation) for w, s in own],
-        f"torch fp32 (x{repeat:g})": lambda: [
-            after(torch.nn.functional.linear(x, w, bias)) for w in floats
+        "inc dynamic": lambda: [
+            operator(x, w.packed, w.column_sums, s, bias, n, int(activation)) for w, s in own
         ],
+        "torch fp32": lambda: [after(torch.nn.functional.linear(x, w, bias)) for w in floats],
+        "torch fp32, prepacked": _onednn_float(floats, bias, gelu, x),
         "torch.ao dynamic (x86)": _torch_dynamic(weights, scales, bias, after, x),
         "onednn.qlinear, static": _onednn_static(q, scales, bias, gelu, x),
         "ORT DynamicQuantizeMatMul": _ort_dynamic(q, scales, bias.numpy(), gelu, x.numpy()),
     }
 
 
-def _few(layers: int) -> int:
-    """Float weights take eight times the memory; a quarter of the layers is still beyond the cache."""
+def few(layers: int) -> int:
+    """How many layers the float rivals have: a quarter takes the same memory."""
     return max(1, layers // 4)
+
+
+def _onednn_float(
+    weights: Sequence[torch.Tensor], bias: torch.Tensor, gelu: bool, x: torch.Tensor
+) -> Callable[[], object]:
+    """torch's best float path: what inductor makes of a frozen linear."""
+    packed = [torch.ops.mkldnn._reorder_linear_weight(w, len(x)) for w in weights]
+    after = ("gelu", [], "none") if gelu else ("none", [], "")
+    linear = torch.ops.mkldnn._linear_pointwise
+    return lambda: [linear(x, w, bias, *after) for w in packed]
+
+
+def _own_int4(
+    weights: Sequence[kernels.Int4Weight], x: torch.Tensor, compute: Compute
+) -> Callable[[], object]:
+    """The operator that a quantized model calls."""
+    operator, number = torch.ops.inc.int4_linear.default, int(compute)
+    calls = [(w.packed, w.scales, w.zero_points, None, *w[3:], number) for w in weights]
+    return lambda: [operator(x, *arguments) for arguments in calls]
 
 
 def _torch_int4(
