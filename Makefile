@@ -48,11 +48,12 @@ slow-torch: $(INSTALLED_TORCH)
 kernels-test: $(INSTALLED)  ## the native kernels alone, on every instruction set of this CPU
 	$(BIN)/python -m pytest -q kernels/tests
 
-# the interpreter is not instrumented: the sanitizers' runtime must be loaded before it, and its leaks are its own
+# the interpreter is not instrumented: the sanitizers' runtime must be loaded before it, and its leaks are its own;
+# -s, since a report that pytest held back would end with the process
 ASAN = $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)
 
 sanitize: $(INSTALLED)  ## the same tests under the address and undefined-behaviour sanitizers
-	INC_SANITIZE=1 CXX=g++ ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" $(BIN)/python -m pytest -q -p no:cacheprovider kernels/tests
+	INC_SANITIZE=1 CXX=g++ ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$(ASAN)" $(BIN)/python -m pytest -q -s -p no:cacheprovider kernels/tests
 
 wheels: $(INSTALLED)  ## dist/: a wheel of every distribution; those with kernels for this platform
 	$(BIN)/python -m pip install --quiet build
