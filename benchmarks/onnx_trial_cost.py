@@ -61,6 +61,7 @@ def search(source: Any, images: Any, trials: int) -> tuple[tuple[Trial, ...], li
                 "tuning": {
                     "exit_policy": {"max_trials": trials, "on_goal_not_met": "best_seen"},
                     "workspace": {"path": workspace},
+                    "cache": {"enabled": False},  # what an earlier run knows would be no cost here
                 },
             }
         )

@@ -145,6 +145,7 @@ def configuration(name: str, approach: str, workspace: str) -> dict[str, Any]:
             "accuracy_criterion": {"relative": 0.01},
             "exit_policy": {"timeout": 0, "on_goal_not_met": "best_seen"},
             "workspace": {"path": workspace},
+            "cache": {"enabled": False},  # what an earlier run knows would be no cost here
         },
     }
 

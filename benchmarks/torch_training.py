@@ -80,6 +80,7 @@ def train_quantized(name: str, epochs: int) -> tuple[Any, ...]:
                     "exit_policy": {"max_trials": 1, "on_goal_not_met": "best_seen"},
                     "speed_gate": False,  # every op in int8, whether that is faster here or not
                     "workspace": {"path": workspace},
+                    "cache": {"enabled": False},  # what an earlier run knows would be no cost here
                 },
             }
         )

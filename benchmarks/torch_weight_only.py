@@ -69,7 +69,7 @@ def quantized(model: torch.nn.Module, bits: int, group_size: int, algorithm: str
                     "calibration": {"sampling_size": CALIBRATION},
                     "model_wise": {"weight": weight},
                 },
-                "tuning": {"workspace": {"path": workspace}},
+                "tuning": {"workspace": {"path": workspace}, "cache": {"enabled": False}},
             }
         )
         quantizer.model = model
