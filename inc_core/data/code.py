@@ -28,6 +28,9 @@ REACHING_OUT = frozenset(
     )
 )
 
+# Code that uses more is a program of its own, and looking through it would take seconds.
+MAX_OBJECTS = 10_000
+
 _INSTALLED = frozenset({"site-packages", "dist-packages"})  # folders of what was installed
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -54,8 +57,11 @@ def describe_code(*values: Any) -> Code:
     environment.
     """
     walk = _Walk()
-    for value in values:
-        walk.add(value, "it")
+    try:
+        for value in values:
+            walk.add(value, "it")
+    except Exception as error:  # noqa: BLE001 - foreign objects may refuse to be looked at in any way
+        walk.opaque.append(f"something that cannot be looked at ({type(error).__name__})")
     return Code(digest_of("\n".join(walk.parts)), tuple(dict.fromkeys(walk.opaque)))
 
 
@@ -70,6 +76,8 @@ class _Walk:
             self.parts.append(f"{name} = {text_of(value)}")
         elif id(value) in self._seen:
             self.parts.append(f"{name} again")
+        elif len(self._seen) >= MAX_OBJECTS:
+            self.opaque.append(f"more than {MAX_OBJECTS} objects")
         else:
             self._seen[id(value)] = value  # kept, so that its id is not given to another object
             self.parts.append(f"{name}: {type(value).__name__}")
@@ -80,6 +88,8 @@ class _Walk:
             for key, item in value.items():
                 self.add(key, f"{name} key")
                 self.add(item, f"{name}[{key!r}]" if isinstance(key, str | int) else f"{name}[]")
+        elif isinstance(value, set | frozenset) and all(isinstance(v, _PLAIN) for v in value):
+            self.parts.append(text_of(value))
         elif isinstance(value, list | tuple):
             for item in value:
                 self.add(item, f"{name}[]")

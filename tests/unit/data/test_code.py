@@ -95,6 +95,33 @@ def test_what_is_installed_counts_by_version():
     assert opaque(np.mean, np.load, threading.Thread, np) == ()
 
 
+class Refuses:
+    @property
+    def __dict__(self):
+        raise RuntimeError("not now")
+
+
+class Endless:
+    def __init__(self, depth):
+        self.deeper = [Holder() for _ in range(depth)]
+
+
+class Holder:
+    pass
+
+
+def test_what_cannot_be_looked_at_or_has_no_end_is_opaque():
+    assert opaque(Refuses()) == ("something that cannot be looked at (RuntimeError)",)
+    assert opaque(Endless(20_000)) == ("more than 10000 objects",)
+    assert opaque(Endless(10)) == ()
+
+
+def test_sets_of_plain_values_are_seen_whatever_their_order():
+    assert opaque({"b", "a"}) == ()
+    assert describe_code({"b", "a"}).digest == describe_code({"a", "b"}).digest
+    assert describe_code({"b", "a"}).digest != describe_code({"a", "c"}).digest
+
+
 def test_what_refers_to_itself_ends():
     one, other = [], {}
     one.append(other)
