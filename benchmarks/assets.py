@@ -1,7 +1,4 @@
-"""Trained models and their test data, from the folder that ``INC_ASSETS`` names.
-
-Without the variable, ``../shared/assets`` beside the repository is used if it is there.
-"""
+"""Trained models and their test data, from the folder that ``INC_ASSETS`` names."""
 
 from __future__ import annotations
 
@@ -31,13 +28,12 @@ Array = np.ndarray[Any, Any]
 
 def folder() -> Path:
     """Return the folder of the assets, or end the program saying what is missing."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "assets"
-    found = Path(os.environ.get("INC_ASSETS", beside))
-    if not (found / "models").is_dir():
-        sys.exit(
-            f"skipped: no trained models in {found}. Set INC_ASSETS to the folder of the assets."
-        )
-    return found
+    named = os.environ.get("INC_ASSETS")
+    if not named:
+        sys.exit("skipped: set INC_ASSETS to the folder of the trained models and their data.")
+    if not Path(named, "models").is_dir():
+        sys.exit(f"skipped: INC_ASSETS names {named}, where there is no folder of models.")
+    return Path(named)
 
 
 def model_path(name: str) -> Path:

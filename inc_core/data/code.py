@@ -10,13 +10,15 @@ import functools
 import inspect
 import sys
 import types
+import uuid
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inc_core.data.source import digest_of, text_of
 
-__all__ = ["Code", "describe_code"]
+__all__ = ["Code", "describe_code", "package_version"]
 
 # Names whose use makes a result depend on files, the environment, the time or chance.
 REACHING_OUT = frozenset(
@@ -27,6 +29,8 @@ REACHING_OUT = frozenset(
         *("time", "perf_counter", "now", "today", "eval", "exec", "__import__", "import_module"),
     )
 )
+
+CODE_SUFFIXES = frozenset({".py", ".so", ".pyd", ".dylib", ".dll", ".c", ".cc", ".cpp", ".h"})
 
 # Code that uses more is a program of its own, and looking through it would take seconds.
 MAX_OBJECTS = 10_000
@@ -63,6 +67,34 @@ def describe_code(*values: Any) -> Code:
     except Exception as error:  # noqa: BLE001 - foreign objects may refuse to be looked at in any way
         walk.opaque.append(f"something that cannot be looked at ({type(error).__name__})")
     return Code(digest_of("\n".join(walk.parts)), tuple(dict.fromkeys(walk.opaque)))
+
+
+def package_version(module: str) -> str:
+    """Return what tells one state of an imported package from another.
+
+    The version of what is installed; a package that is worked on (an editable install, a checkout, a
+    single file) changes without one, so names, sizes and times of its files count. What came from no
+    file, as a notebook's cells, has another version at each call.
+
+    Args:
+        module: A name within the package.
+    """
+    name = module.partition(".")[0]
+    place = Path(getattr(sys.modules.get(name), "__file__", None) or "")
+    if not _INSTALLED.isdisjoint(place.parts):
+        return _installed_version(module) or _distribution_version(name)
+    if not place.name:
+        return uuid.uuid4().hex
+    found = place.parent.rglob("*") if place.name == "__init__.py" else [place]
+    files = sorted(path for path in found if path.suffix in CODE_SUFFIXES)
+    stats = [(path.as_posix(), path.stat()) for path in files]
+    return digest_of(repr([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]))
+
+
+def _distribution_version(package: str) -> str:
+    for distribution in metadata.packages_distributions().get(package, ()):
+        return metadata.version(distribution)
+    return "unknown"
 
 
 class _Walk:

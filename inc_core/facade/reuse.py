@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from functools import cached_property
 
+from inc_core.data.code import package_version
 from inc_core.data.content import InputContent
 from inc_core.data.identity import DIFFERENT
 from inc_core.facade.session import Session
@@ -22,6 +23,9 @@ __all__ = ["Reuse"]
 logger = logging.getLogger("inc_core.tuning")
 
 _NO_DATA = "none"
+
+# Parts of every class's bases that belong to Python, whose version is in the machine's description.
+NEUTRAL = frozenset({"abc", "builtins", "typing"})
 
 
 class Reuse:
@@ -44,6 +48,7 @@ class Reuse:
         if content is None or not self._is_on:
             return None
         key = {
+            "packages": self._packages,
             "model": self._problem["model"],
             "options": list(options),
             "adaptor": repr(self._session.opened.adaptor.context),
@@ -61,7 +66,20 @@ class Reuse:
         known = content_key(self._problem)
         adaptor = repr(self._session.opened.adaptor.context)
         exact = {k: v for k, v in known.items() if not k.startswith("calib_dataloader.")}
-        return {**exact, "calibration data": digest, "adaptor": adaptor, **describe_machine()}
+        return {
+            **exact,
+            "calibration data": digest,
+            "adaptor": adaptor,
+            "packages": " ".join(self._packages),
+            **describe_machine(),
+        }
+
+    @cached_property
+    def _packages(self) -> list[str]:
+        """What state of ours and of the adaptor's code is at work."""
+        adaptors = type(self._session.opened.adaptor).__mro__
+        packages = dict.fromkeys(cls.__module__.partition(".")[0] for cls in adaptors)
+        return [f"{name} {package_version(name)}" for name in packages if name not in NEUTRAL]
 
     @cached_property
     def results(self) -> Results | None:

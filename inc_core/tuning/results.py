@@ -86,7 +86,7 @@ class Results:
         evaluator = self._evaluator
         if isinstance(evaluator, MetricEvaluator):
             code = describe_code(fresh_metric(evaluator.metric), evaluator.postprocess)
-            self._key["code"] = code.digest
+            self._key["metric"] = code.digest
             self._key["batches"] = [evaluator.iteration, evaluator.order_seed]
             opaque = ", ".join(code.opaque) or (
                 "" if evaluator.reads_alike else "the order of data"

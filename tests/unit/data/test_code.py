@@ -4,11 +4,12 @@ import functools
 import importlib.util
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
 
-from inc_core.data.code import describe_code
+from inc_core.data.code import describe_code, package_version
 
 CONSTANT = 3
 TABLE = np.arange(4)
@@ -114,6 +115,40 @@ def test_what_cannot_be_looked_at_or_has_no_end_is_opaque():
     assert opaque(Refuses()) == ("something that cannot be looked at (RuntimeError)",)
     assert opaque(Endless(20_000)) == ("more than 10000 objects",)
     assert opaque(Endless(10)) == ()
+
+
+def test_a_package_that_is_worked_on_changes_its_version_with_every_file(tmp_path, monkeypatch):
+    package = tmp_path / "users_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "kernel.py").write_text("FAST = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("users_package")
+    before = package_version("users_package.kernel")
+    assert before == package_version("users_package")
+    (package / "kernel.py").write_text("FAST = 23")
+    assert package_version("users_package") != before
+    monkeypatch.delitem(sys.modules, "users_package")
+
+
+def test_a_single_file_counts_by_itself_and_code_without_a_file_is_never_the_same(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "users_file.py").write_text("FAST = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("users_file")
+    before = package_version("users_file")
+    (tmp_path / "beside.py").write_text("")
+    assert package_version("users_file") == before
+    (tmp_path / "users_file.py").write_text("FAST = 23")
+    assert package_version("users_file") != before
+    monkeypatch.delitem(sys.modules, "users_file")
+    monkeypatch.setitem(sys.modules, "users_cells", types.ModuleType("users_cells"))
+    assert package_version("users_cells") != package_version("users_cells")
+
+
+def test_an_installed_package_has_the_version_of_its_distribution():
+    assert package_version("numpy.linalg") == np.__version__
 
 
 def test_sets_of_plain_values_are_seen_whatever_their_order():

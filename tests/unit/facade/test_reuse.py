@@ -240,6 +240,18 @@ class TestEvaluations:
         assert not result.baseline.from_cache
         assert not any(trial.from_cache for trial in result.trials)
 
+    def test_another_state_of_our_code_or_the_adaptors_is_evaluated_again(
+        self, make_quantizer, predictions, calls, monkeypatch
+    ):
+        make_quantizer().fit()
+        predictions["predict"] = calls["observe"] = 0
+        monkeypatch.setattr(
+            "inc_core.facade.reuse.package_version", lambda name: f"{name} worked on"
+        )
+        make_quantizer().fit()
+        assert predictions["predict"] > 0
+        assert calls["observe"] > 0
+
     def test_results_of_a_model_that_was_written_into_are_not_kept(
         self, make_quantizer, monkeypatch
     ):
