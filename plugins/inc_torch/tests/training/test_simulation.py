@@ -151,6 +151,20 @@ def test_batch_norm_statistics_stand_still_after_some_steps():
     assert not torch.equal(model.bn1.weight, gain)
 
 
+def test_a_script_may_freeze_norms_itself_by_looking_for_their_class():
+    model = prepared(steps=1)  # from now on they are simulated
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    before = [norm.running_mean.clone() for norm in norms]
+    data = batches()
+    model.train()
+    for norm in norms:
+        norm.eval()
+    for x, _ in data:
+        model(x)
+    assert len(norms) == sum(isinstance(layer, nn.BatchNorm2d) for layer in make_block().modules())
+    assert all(torch.equal(norm.running_mean, old) for norm, old in zip(norms, before, strict=True))
+
+
 def test_evaluation_rounds_too_and_moves_nothing():
     model = prepared(steps=3)
     ranges = simulation_of(model).ranges

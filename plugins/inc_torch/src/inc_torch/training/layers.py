@@ -15,7 +15,7 @@ from torch.nn import functional
 from inc_core.quant.spec import TensorSpec
 from inc_torch.training.fake_quant import FakeQuantize, fake_quantize_weight
 
-__all__ = ["BATCH_NORM_STEPS", "QUANTIZABLE", "SimulatedBatchNorm", "simulate", "stop_simulating"]
+__all__ = ["BATCH_NORM_STEPS", "QUANTIZABLE", "simulate", "stop_simulating"]
 
 # Steps in which batch statistics still follow the weights; afterwards the running ones hold, as they
 # will when the model is used. Long enough to forget the float model's (momentum 0.1), and short
@@ -59,8 +59,8 @@ class _SimulatedConv2d(_Simulated, nn.Conv2d):
         return self._conv_forward(self.inc_input(input), self._rounded(), self.bias)
 
 
-class SimulatedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm whose statistics stand still after some steps of the training."""
+class _SettlingNorm(nn.modules.batchnorm._BatchNorm):
+    """What the simulated batch norms share: statistics stand still after some steps of the training."""
 
     inc_steps: int
 
@@ -74,8 +74,14 @@ class SimulatedBatchNorm(nn.modules.batchnorm._BatchNorm):
             input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
         )
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Accept any shape: the layer before it says what comes."""
+
+# of the user's own kind, which scripts look for that freeze norms themselves
+class _SimulatedBatchNorm1d(_SettlingNorm, nn.BatchNorm1d):
+    pass
+
+
+class _SimulatedBatchNorm2d(_SettlingNorm, nn.BatchNorm2d):
+    pass
 
 
 # exact classes: a subclass of the user's may compute something else
@@ -84,7 +90,10 @@ QUANTIZABLE: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv1d: _SimulatedConv1d,
     nn.Conv2d: _SimulatedConv2d,
 }
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_NORMS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: _SimulatedBatchNorm1d,
+    nn.BatchNorm2d: _SimulatedBatchNorm2d,
+}
 _PLAIN = "inc_plain_class"
 
 
@@ -105,7 +114,7 @@ def simulate(layer: nn.Module, quantizer: FakeQuantize, weight: TensorSpec) -> N
 def fold_norm(layer: nn.Module, norm: nn.Module) -> None:
     """Round the weight of a simulated conv as it will be with the batch norm behind it folded in."""
     if type(norm) in _NORMS and getattr(norm, "running_var", None) is not None:
-        _become(norm, SimulatedBatchNorm)
+        _become(norm, _NORMS[type(norm)])
         norm.inc_steps = 0
         # not registered: it has its own place in the model
         layer.__dict__["inc_norm"] = norm
