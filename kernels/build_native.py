@@ -125,6 +125,9 @@ def native_library(name: str, package: str, csrc: str, glue: Sequence[str]) -> d
             except BuildError as error:
                 if os.environ.get("INC_REQUIRE_NATIVE", "") not in ("", "0"):
                     raise
+                # what an earlier build left is of other sources, or it would have been taken
+                for stale in (output, in_place) if self.editable_mode else (output,):
+                    stale.unlink(missing_ok=True)
                 self.warn(f"installing without native kernels, slower: {error}")
 
         def copy_extensions_to_source(self) -> None:

@@ -60,6 +60,19 @@ def test_without_a_compiler_a_plugin_installs_and_says_so(plugin, tmp_path):
     assert f"{plugin}/plugin.py" in files
 
 
+def test_without_a_compiler_no_library_of_older_sources_is_installed(tmp_path):
+    plugin = plugin_copy("inc_onnx", tmp_path)
+    library = Path("inc_onnx", "kernels", "native", f"libinc_onnx{build_native.SUFFIX}")
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", "built"]
+    old = plugin / "built" / library
+    old.parent.mkdir(parents=True)
+    old.write_text("of older sources")
+    os.utime(old, (0, 0))
+    environment = {**os.environ, **NO_COMPILER, "INC_REQUIRE_NATIVE": ""}
+    subprocess.run(build, cwd=plugin, env=environment, check=True, capture_output=True)
+    assert not old.exists()
+
+
 def test_a_missing_build_is_an_error_where_it_is_required(tmp_path):
     plugin = plugin_copy("inc_onnx", tmp_path)
     done = wheel(plugin, INC_REQUIRE_NATIVE="1", **NO_COMPILER)
