@@ -96,18 +96,25 @@ def dynamic(rounds: int) -> None:
 
 
 def elementwise(rounds: int) -> None:
-    """Quantize, and LayerNorm before it, beside torch's own."""
+    """Quantize, with LayerNorm before it, and dequantize, beside torch's own."""
     rows = []
     for shape in ((128, 768), (128, 3072), (1, 64, 56, 56)):
         x = torch.randn(*shape)
         width = shape[-1:]
         norm = torch.nn.LayerNorm(width).eval().requires_grad_(False)
 
+        quantized = torch.quantize_per_tensor(x, 0.02, 128, torch.quint8)
+        integers = quantized.int_repr()
+
         def torch_quantize(x: torch.Tensor = x) -> torch.Tensor:
             return torch.quantize_per_tensor(x, 0.02, 128, torch.quint8).int_repr()
 
         pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
             "quantize": (lambda x=x: kernels.quantize(x, 0.02, 128), torch_quantize),
+            "dequantize": (
+                lambda q=integers: kernels.dequantize(q, 0.02, 128),
+                lambda q=quantized: q.dequantize(),
+            ),
             "layer_norm_quantize": (
                 lambda x=x, norm=norm: kernels.layer_norm_quantize(
                     x, norm.weight, norm.bias, norm.eps, 0.02, 128
