@@ -25,7 +25,7 @@ static INC_INLINE __m512i shifted(__m512i v, unsigned bits) {
 struct Fp32Way {
   using Value = float;
   using Sums = __m512;
-  static constexpr int kMaxRows = 4;
+  static constexpr int kMaxRows = 6;  // many: widening a weight costs two instructions
 
   explicit Fp32Way(bool centred) {
     const __m512 codes = _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
