@@ -86,9 +86,10 @@ def tensor_key(node: fx.Node) -> TensorKey:
     return TensorKey(op_name(node))
 
 
-def nodes_by_name(graph: fx.GraphModule) -> dict[str, fx.Node]:
+def nodes_by_name(graph: fx.GraphModule | fx.Graph) -> dict[str, fx.Node]:
     """Return the nodes that compute, the inputs and the constants, by name."""
-    named = [node for node in graph.graph.nodes if node.op != "output"]
+    nodes = graph.nodes if isinstance(graph, fx.Graph) else graph.graph.nodes
+    named = [node for node in nodes if node.op != "output"]
     # a constant has the name of its node, which may be the path of an op: the op comes first
     named.sort(key=lambda node: node.op != "get_attr")
     return {op_name(node): node for node in named}

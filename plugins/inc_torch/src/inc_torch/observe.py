@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor, fx, nn
 from inc_core.errors import CalibrationError
 from inc_core.quant.observers import Observer, sampling_stride
 from inc_core.quant.spec import TensorKey
-from inc_torch.editing import shared_copy
+from inc_torch.editing import copied_nodes
 from inc_torch.leaves import shared_module
 from inc_torch.model import ModelFacts
 from inc_torch.naming import nodes_by_name, op_type
+from inc_torch.serialize import tensors_of_graph
 from inc_torch.static import ops
 
 # Of one sample in the histogram. 100 samples give 51,200 values, so that the quantiles of range rules
@@ -66,9 +67,10 @@ class Tapped:
     """
 
     def __init__(self, graph: fx.GraphModule, observers: Mapping[TensorKey, Observer]) -> None:
-        copy = shared_copy(graph)
-        nodes = nodes_by_name(copy) | _absorbed(copy)
+        copy = copied_nodes(graph)
+        nodes = nodes_by_name(copy) | _absorbed(copy, {key.op for key in observers})
         self._taps: list[_Tap] = []
+        root: dict[str, Any] = dict(tensors_of_graph(graph))
         for number, (key, observer) in enumerate(observers.items()):
             node = nodes.get(key.op)
             if node is None or key.port:
@@ -78,12 +80,10 @@ class Tapped:
                 )
             _aim_channels(node, observer)
             self._taps.append(_Tap(observer, node.meta.get("inc_scale"), _is_relu(node)))
-            copy.add_submodule(f"inc_tap_{number}", self._taps[-1])
-            with copy.graph.inserting_after(node):
-                copy.graph.call_module(f"inc_tap_{number}", (node,))
-        copy.graph.eliminate_dead_code()
-        copy.recompile()
-        self._graph = copy
+            root[f"inc_tap_{number}"] = self._taps[-1]
+            with copy.inserting_after(node):
+                copy.call_module(f"inc_tap_{number}", (node,))
+        self._graph = fx.GraphModule(root, copy)
 
     def run(self, tensors: Sequence[Tensor], samples: int) -> None:
         """Run one batch of so many samples."""
@@ -143,20 +143,25 @@ def _part(value: Tensor, samples: int) -> np.ndarray[Any, Any]:
     return flat[::stride].contiguous().numpy()
 
 
-def _absorbed(copy: fx.GraphModule) -> dict[str, fx.Node]:
+def _absorbed(copy: fx.Graph, wanted: Collection[str]) -> dict[str, fx.Node]:
     """Give convolutions that a quantized graph adds into another tensor a result of their own again."""
     found = {}
-    for node in copy.graph.find_nodes(op="call_function", target=ops.conv_add):
-        with copy.graph.inserting_after(node):
-            alone = copy.graph.call_function(ops.conv, (*node.args[:_CONV_ARGUMENTS], None, 0))
+    for node in copy.find_nodes(op="call_function", target=ops.conv_add):
         name, shift = node.meta["inc_absorbed"]
-        with copy.graph.inserting_after(alone):
-            found[name] = copy.graph.call_function(torch.ops.aten.sub.Tensor, (alone, shift))
+        if name not in wanted:
+            continue
+        with copy.inserting_after(node):
+            alone = copy.call_function(ops.conv, (*node.args[:_CONV_ARGUMENTS], None, 0))
+        with copy.inserting_after(alone):
+            found[name] = copy.call_function(torch.ops.aten.sub.Tensor, (alone, shift))
     return found
 
 
 def _is_relu(node: fx.Node) -> bool:
-    return node.target is torch.ops.aten.relu.default
+    aten = torch.ops.aten
+    if node.target is aten.hardtanh.default:
+        return node.args[1:2] == (0,)
+    return node.target in (aten.relu.default, aten.relu6.default)
 
 
 def _aim_channels(node: fx.Node, observer: Observer) -> None:
