@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
-from models import ResidualNet, program
+from models import Encoder, ResidualNet, program
 
 from inc_core.hookspecs.adaptor import AdaptorContext
+from inc_core.quant.calibrator import Calibration
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import FP32, OpConfig
 from inc_core.testing.adaptor_checks.measuring import calibrate
@@ -22,48 +23,83 @@ def adaptor():
     return TorchAdaptor(AdaptorContext("pytorch", approach="auto"))
 
 
-@pytest.fixture
-def model(adaptor, images):
+def mixed(adaptor, images):
+    """Return a static, a dynamic, and a float part in one model, and its inputs."""
     float_model = adaptor.load(program(ResidualNet, (2, 3, 16, 16)))
     space = TuningSpace(tuple(adaptor.capabilities(float_model)))
     calibration = calibrate(adaptor, float_model, space, images)
-    # a static, a dynamic, and a float part
     recipe = space.default().with_op(space.ops[3], FP32)
     dynamic = next(c for c in space.options(space.ops[-1]) if c.mode == "dynamic")
-    return adaptor.quantize(float_model, recipe.with_op(space.ops[-1], dynamic), calibration)
+    recipe = recipe.with_op(space.ops[-1], dynamic)
+    model = adaptor.quantize(float_model, recipe, calibration)
+    return model, (torch.from_numpy(images[0]["image"]),)
 
 
-@pytest.fixture
-def x(images):
-    return torch.from_numpy(images[0]["image"])
+def weight_only(sentences):
+    """Return a transformer with 4-bit weights, and its inputs."""
+    adaptor = TorchAdaptor(AdaptorContext("pytorch", approach="weight_only"))
+    float_model = adaptor.load(program(Encoder, (2, 10), (2, 10)))
+    space = TuningSpace(tuple(adaptor.capabilities(float_model)))
+    recipe = space.default()
+    assert "int4" in recipe.precisions()
+    model = adaptor.quantize(float_model, recipe, Calibration.none())
+    return model, tuple(torch.from_numpy(array) for array in sentences[0].values())
 
 
-def test_a_deep_copy_gives_the_same_bits(model, x):
-    assert torch.equal(copy.deepcopy(model)(x), model(x))
+@pytest.fixture(params=["mixed", "weight_only"])
+def built(request, adaptor, images, sentences):
+    return mixed(adaptor, images) if request.param == "mixed" else weight_only(sentences)
 
 
-def test_a_state_dict_goes_into_a_copy(model, x):
+def flat(outputs):
+    return torch.utils._pytree.tree_leaves(outputs)
+
+
+def assert_same_bits(one, other):
+    for a, b in zip(flat(one), flat(other), strict=True):
+        assert torch.equal(a, b)
+
+
+def assert_close(one, other):
+    for a, b in zip(flat(one), flat(other), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_deep_copy_gives_the_same_bits(built):
+    model, inputs = built
+    assert_same_bits(copy.deepcopy(model)(*inputs), model(*inputs))
+
+
+def test_a_state_dict_goes_into_a_copy(built):
+    model, inputs = built
     other = copy.deepcopy(model)
     for value in other.state_dict().values():
         value.zero_()
     other.load_state_dict(model.state_dict())
-    assert torch.equal(other(x), model(x))
+    assert_same_bits(other(*inputs), model(*inputs))
 
 
-def test_it_is_called_by_name_or_position(model, x):
-    assert torch.equal(model(image=x), model(x))
+def test_it_is_called_by_name_or_position(built):
+    model, inputs = built
+    names = [one.name for one in model.facts.signature.inputs]
+    assert_same_bits(model(**dict(zip(names, inputs, strict=True))), model(*inputs))
 
 
-def test_it_exports_with_an_open_batch(model, x):
+def test_it_exports_with_an_open_batch(built):
+    model, inputs = built
     batch = {0: torch.export.Dim.AUTO}
-    exported = torch.export.export(model, (x,), dynamic_shapes={"args": (batch,)}).module()
-    torch.testing.assert_close(exported(x[:3]), model(x[:3]), rtol=1e-4, atol=1e-4)
+    shapes = {"args": tuple(batch for _ in inputs)}
+    exported = torch.export.export(model, inputs, dynamic_shapes=shapes).module()
+    fewer = tuple(one[:3] for one in inputs)
+    assert_close(exported(*fewer), model(*fewer))
 
 
-def test_it_compiles_as_one_graph(model, x):
+def test_it_compiles_as_one_graph(built):
+    model, inputs = built
+    torch._dynamo.reset()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     with torch.no_grad():
-        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-4)
+        assert_close(compiled(*inputs), model(*inputs))
 
 
 @pytest.mark.skipif(not multiplies_bf16(), reason="this processor does not multiply bf16")
