@@ -31,6 +31,7 @@ from environments import python_of  # noqa: E402
 from rivals import CONTENDERS  # noqa: E402
 from tasks import NAMES, TRAINED, prepare  # noqa: E402
 
+OWN = "inc frontier"
 SLOWEST = 10  # times the CPU limit: wall time of a contender that waits, or shares its core
 
 
@@ -55,6 +56,7 @@ def main() -> None:
     )
     for model in options.models:
         print_results(model, out / model)
+    print_shares(options.models, out)
 
 
 def compare(options: argparse.Namespace, out: Path) -> None:
@@ -141,6 +143,43 @@ def print_results(model: str, folder: Path) -> None:
     goal = json.loads(print_goal.read_text()).get("goal") if print_goal else None
     needed = "" if goal is None else f", {goal:.4f} needed"
     timing.print_table(f"{model}: float {speeds['float']['score']:.4f}{needed}", header, rows)
+
+
+def print_shares(models: list[str], out: Path) -> None:
+    """Print the CPU time of our default strategy as a share of each peer's, and the speeds' ratio."""
+    rows = []
+    for model in models:
+        found = {
+            name: json.loads(file.read_text())
+            for name in CONTENDERS
+            if (file := out / model / name / "result.json").exists()
+        }
+        own = found.get(OWN)
+        if own is None or "cpu" not in own:
+            continue
+        speeds = json.loads((out / model / "speed.json").read_text())
+        rows += [
+            (model, name, *_share(own, other), _faster(speeds, name))
+            for name, other in found.items()
+            if not name.startswith("inc ") and other["state"] != "failed"
+        ]
+    header = ("model", "beside", "time to accept", "time to end", "final model's speed")
+    timing.print_table(f"{OWN}, as a multiple of its peers", header, rows)
+
+
+def _share(own: dict[str, Any], other: dict[str, Any]) -> tuple[str, str]:
+    """Return both shares; of a peer that found nothing, or was stopped, they are bounds."""
+    accepted, ended = other.get("accepted"), "cpu" in other
+    spent = other["cpu"] if ended else other["last"]["cpu"]
+    to_end = f"{'' if ended else '< '}{own['cpu'] / spent:.2f}"
+    if accepted is None and ended:
+        return "it found none", to_end
+    until = spent if accepted is None else accepted["cpu"]
+    return f"{'< ' if accepted is None else ''}{own['accepted']['cpu'] / until:.2f}", to_end
+
+
+def _faster(speeds: dict[str, Any], name: str) -> str:
+    return f"{speeds[OWN]['speedup'] / speeds[name]['speedup']:.2f}" if name in speeds else ""
 
 
 def row(name: str, result: dict[str, Any], speed: dict[str, Any] | None) -> tuple[str, ...]:
