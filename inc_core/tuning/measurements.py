@@ -29,6 +29,9 @@ MOST_SAMPLES = 64
 LEAST_SAMPLES = 16
 # The sweep may see as many samples as half an evaluation; beyond that every probe gets fewer.
 SWEEP_UNITS = 0.5
+# With few samples to evaluate even 16 a probe would cost more than the trials that they save.
+MOST_UNITS = 2.0
+FEWEST_SAMPLES = 4
 # Samples that an adaptor's own sweep holds at once.
 SWEEP_BATCH = 16
 
@@ -177,7 +180,9 @@ def sweep_samples(probes: int, evaluated_samples: int) -> int:
     if not evaluated_samples or not probes:
         return MOST_SAMPLES
     affordable = int(SWEEP_UNITS * evaluated_samples / probes)
-    return max(LEAST_SAMPLES, min(MOST_SAMPLES, affordable))
+    limit = int(MOST_UNITS * evaluated_samples / probes)
+    least = max(FEWEST_SAMPLES, min(LEAST_SAMPLES, limit))
+    return max(least, min(MOST_SAMPLES, affordable))
 
 
 def kinds(space: TuningSpace, op: OpKey) -> tuple[OpConfig, ...]:

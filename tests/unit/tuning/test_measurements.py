@@ -56,8 +56,15 @@ class TestSensitivity:
 
     @pytest.mark.parametrize(
         ("probes", "evaluated", "samples"),
-        [(10, 0, 64), (10, 10_000, 64), (100, 10_000, 50), (1000, 10_000, 16), (0, 100, 64)],
-        ids=["unknown size", "few probes", "many probes", "very many probes", "nothing to probe"],
+        [
+            pytest.param(10, 0, 64, id="unknown size"),
+            pytest.param(10, 10_000, 64, id="few probes"),
+            pytest.param(100, 10_000, 50, id="many probes"),
+            pytest.param(1000, 10_000, 16, id="very many probes"),
+            pytest.param(100, 500, 10, id="few samples"),
+            pytest.param(72, 96, 4, id="very few samples"),
+            pytest.param(0, 100, 64, id="nothing to probe"),
+        ],
     )
     def test_a_sweep_stays_a_part_of_an_evaluation(self, probes, evaluated, samples):
         assert sweep_samples(probes, evaluated) == samples
