@@ -37,9 +37,10 @@ AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
 AVX512_FLAGS = [
     *AVX2_FLAGS,
     *(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni")),
-    # GCC 12's own intrinsics start from undefined vectors
+    # GCC 12's own intrinsics start from undefined vectors; clang does not know the second name
     "-Wno-uninitialized",
     "-Wno-maybe-uninitialized",
+    "-Wno-unknown-warning-option",
 ]
 ISA_FLAGS = {
     "avx2/kernels.cc": AVX2_FLAGS,
