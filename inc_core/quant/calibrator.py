@@ -80,6 +80,14 @@ class Calibration:
         """Return the same with ranges that a training has learnt, in place of observed ones."""
         return Calibration(self._statistics, self.samples, self._rules, self._inputs, ranges)
 
+    def with_inputs(self, inputs: Callable[[], Iterable[Any]]) -> Calibration:
+        """Return the same ranges, with samples that are read elsewhere.
+
+        Args:
+            inputs: Gives batches of inputs, afresh on each call.
+        """
+        return Calibration(self._statistics, self.samples, self._rules, inputs, self._learned)
+
     def scaled(self, factors: Mapping[TensorKey, np.ndarray[Any, Any]]) -> Calibration:
         """Return the ranges of a model in which channels of some tensors are divided by factors.
 
@@ -99,12 +107,12 @@ class Calibration:
         """Yield the calibration samples again, batch by batch, for algorithms that need more than ranges.
 
         Raises:
-            CalibrationError: If they are not at hand: there are none, or this is another process.
+            CalibrationError: If there are none.
         """
         if self._inputs is None:
             raise CalibrationError(
-                "the calibration samples are not at hand here. Give a calibration data loader, and "
-                "run trials in this process (tuning.runner: inline)."
+                "there are no calibration samples, which a recipe asks for. Give a calibration data "
+                "loader."
             )
         yield from self._inputs()
 

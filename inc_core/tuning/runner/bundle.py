@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 from inc_core.errors import DataError
 
-__all__ = ["CHUNK_BYTES", "Bundle", "Entry", "Store"]
+__all__ = ["CHUNK_BYTES", "UNFINISHED", "Bundle", "Entry", "Store"]
 
 # Of a file that travels: large enough for the network, small enough for a worker's memory.
 CHUNK_BYTES = 8 << 20
+
+# How the name of a file begins that is being written.
+UNFINISHED = ".unfinished-"
 
 # What a worker keeps of models that no run uses any more.
 STORE_BYTES = 20 << 30
@@ -51,6 +54,8 @@ class Bundle:
     def entries(self) -> list[Entry]:
         """Return every file that is there now."""
         for path in sorted(self.folder.rglob("*")):
+            if path.name.startswith(UNFINISHED):
+                continue
             if path.is_file() and path not in self._entries:
                 name = path.relative_to(self.folder).as_posix()
                 digest = _digest(path)

@@ -12,7 +12,8 @@ import mmap
 import os
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.tuning.evaluate import Evaluator
 from inc_core.tuning.job import TuningJob
+from inc_core.tuning.runner.bundle import UNFINISHED
 from inc_core.tuning.runner.contract import Terms
 from inc_core.tuning.runner.portable import dump_portable
 from inc_core.tuning.runner.preflight import RefusedError, mismatches, output_problem
@@ -141,15 +143,33 @@ def _main_module() -> dict[str, Any]:
 
 
 def write_calibration(folder: Path, recipe: Recipe, calibration: Calibration) -> None:
-    """Write the ranges that a recipe is built from, unless they were written before.
+    """Write what a recipe is built from, unless it was written before.
+
+    That is the ranges, and the calibration samples if some op's weight is chosen with a look at them.
 
     Raises:
-        ConfigError: If a plugin's range rule cannot be sent.
+        ConfigError: If a plugin's range rule, or a sample, cannot be sent.
     """
-    path = folder / _calibration_name(recipe.options, recipe.calib_samples)
-    if calibration.samples and not path.exists():
-        with path.open("wb") as file:
-            _dump(calibration, file, None)
+    if not calibration.samples:
+        return
+    _write_once(folder / _calibration_name(recipe.options, recipe.calib_samples), [calibration])
+    if any(config.reads_inputs for config in recipe.ops.values()):
+        _write_once(folder / _samples_name(recipe.calib_samples), calibration.inputs())
+
+
+def _write_once(path: Path, values: Iterable[Any]) -> None:
+    """Pickle one value after the other; the file is there when it is whole."""
+    if path.exists():
+        return
+    part = path.with_name(f"{UNFINISHED}{path.name}")
+    with part.open("wb") as file:
+        for value in values:
+            _dump(value, file, None)
+    part.replace(path)
+
+
+def _samples_name(samples: int) -> str:
+    return f"samples-{samples}.pickle"
 
 
 def _calibration_name(options: tuple[str, ...], samples: int) -> str:
@@ -267,7 +287,13 @@ class _Received(NamedTuple):
         path = self.folder / _calibration_name(self.options, samples)
         with path.open("rb") as file:
             calibration: Calibration = _Unpickler(file, {}).load()
-        return calibration
+        return calibration.with_inputs(partial(_batches_in, self.folder / _samples_name(samples)))
+
+
+def _batches_in(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file, suppress(EOFError):
+        while True:
+            yield _Unpickler(file, {}).load()
 
 
 def _received(folder: Path) -> Callable[[Any, tuple[str, ...]], Any]:

@@ -293,8 +293,8 @@ def test_the_first_samples_can_be_read_again(data):
     assert len(list(calibration.afresh().inputs())) == 3
 
 
-def test_samples_that_are_not_at_hand_are_named():
-    with pytest.raises(CalibrationError, match="calibration samples are not at hand here"):
+def test_samples_that_are_not_there_are_an_error():
+    with pytest.raises(CalibrationError, match="there are no calibration samples"):
         list(Calibration.none().inputs())
 
 

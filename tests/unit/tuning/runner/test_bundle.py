@@ -6,7 +6,7 @@ import pytest
 
 from inc_core.errors import DataError
 from inc_core.tuning.runner import bundle
-from inc_core.tuning.runner.bundle import Bundle, Store
+from inc_core.tuning.runner.bundle import UNFINISHED, Bundle, Store
 
 
 @pytest.fixture
@@ -97,3 +97,9 @@ def test_what_was_used_longest_ago_is_removed_where_there_is_too_much(job, store
     monkeypatch.setattr(bundle, "STORE_BYTES", 100)
     store.prune()
     assert sum(path.stat().st_size for path in files(store.folder)) <= 100
+
+
+def test_a_file_that_is_being_written_is_none_yet(job):
+    before = job.entries()
+    (job.folder / f"{UNFINISHED}calibration").write_bytes(b"half")
+    assert job.entries() == before

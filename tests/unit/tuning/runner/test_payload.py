@@ -3,18 +3,22 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from inc_core.errors import ConfigError
 from inc_core.hookspecs.adaptor import AdaptorContext
+from inc_core.quant.spec import OpConfig
 from inc_core.testing.toy import ToyAccuracy
 from inc_core.testing.toy.adaptor import ToyAdaptor
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.evaluate import FunctionEvaluator, MetricEvaluator
 from inc_core.tuning.job import TuningJob
 from inc_core.tuning.runner import Terms
+from inc_core.tuning.runner.bundle import UNFINISHED
 from inc_core.tuning.runner.payload import (
     START,
     read_job,
@@ -67,6 +71,26 @@ def test_calibration_is_written_once_per_option_set_and_size(make_job, tmp_path)
         write_calibration(tmp_path, recipe, job.builder.calibration(recipe))
     (path,) = tmp_path.iterdir()
     assert str(recipe.calib_samples) in path.name
+
+
+def test_samples_are_written_once_and_only_for_recipes_that_read_them(make_job, search, tmp_path):
+    job = make_job()
+    write_job(tmp_path, job, TERMS)
+    write_start(tmp_path, 0)
+    plain = job.space.default()
+    write_calibration(tmp_path, plain, job.builder.calibration(plain))
+    assert not list(tmp_path.glob("samples-*"))
+    op = next(iter(job.space.ops))
+    weight = replace(plain.ops[op].weight, algorithm="gptq")
+    reading = plain.with_op(op, OpConfig("weight_only", weight=weight, reads_inputs=True))
+    for _ in range(2):
+        write_calibration(tmp_path, reading, job.builder.calibration(reading))
+    (path,) = tmp_path.glob("samples-*")
+    assert str(plain.calib_samples) in path.name
+    assert not list(tmp_path.glob(f"{UNFINISHED}*"))
+    received = read_job(tmp_path)[0].builder.calibration(reading)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate(list(received.inputs())), search.data.inputs)
 
 
 def test_recipes_without_static_ops_need_none(make_job, tmp_path):
