@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from cerberus import Validator  # type: ignore[import-untyped]
@@ -17,6 +18,7 @@ from cerberus.errors import (  # type: ignore[import-untyped]
     BaseErrorHandler,
     ValidationError,
 )
+from cerberus.schema import UnvalidatedSchema  # type: ignore[import-untyped]
 
 from inc_core.config.problem import KeyPath, Problem, received
 from inc_core.config.schema import RECIPES, rules_at, schema
@@ -27,10 +29,16 @@ __all__ = ["validate"]
 
 def validate(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
     """Return the coerced content, and one problem for each faulty key."""
-    validator = Validator(schema(), error_handler=_Collector)
+    validator = Validator(_known_to_be_valid(), error_handler=_Collector)
     validator.validate(content)
     document: dict[str, Any] = validator.document
     return document, (*validator.errors, *_misspelt_recipes(document))
+
+
+@cache
+def _known_to_be_valid() -> UnvalidatedSchema:
+    """Return the schema, checked once: cerberus does so several times for each document."""
+    return UnvalidatedSchema(dict(Validator(schema()).schema))
 
 
 class _Collector(BaseErrorHandler):  # type: ignore[misc]

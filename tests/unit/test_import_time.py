@@ -15,9 +15,9 @@ import inc_core
 MEASURE = """
 import json, sys, time
 before = set(sys.modules)
-start = time.perf_counter()
+start = time.process_time()
 import inc_core
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 print(json.dumps({"seconds": seconds, "modules": sorted(set(sys.modules) - before)}))
 """
 FRAMEWORKS = {"torch", "tensorflow", "keras", "onnx", "onnxruntime", "mxnet"}

@@ -44,7 +44,7 @@ def value_of(rule):
     return ANYTHING
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents(schema()))
 def test_any_mapping_loads_or_raises_a_config_error_and_stays_as_it_was(conf):
     before = copy.deepcopy(conf)

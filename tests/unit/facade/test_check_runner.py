@@ -8,6 +8,7 @@ from inc_core import Quantization, common
 from inc_core.errors import ConfigError, EngineLostError
 from inc_core.plugin import Plugins
 from inc_core.testing.toy import ToyAccuracy, make_classifier, make_data, toy_plugin
+from inc_core.tuning.runner import link
 
 
 @pytest.fixture
@@ -45,8 +46,9 @@ def test_a_metric_that_cannot_be_sent_is_an_error_before_any_trial(check):
         check({"name": "process"}, Local)
 
 
-def test_no_scheduler_is_an_error_that_names_it(check):
+def test_no_scheduler_is_an_error_that_names_it(check, monkeypatch):
     pytest.importorskip("distributed")
+    monkeypatch.setattr(link, "CONNECT_SECONDS", 0.2)
     with pytest.raises(EngineLostError, match="no Dask scheduler answers at tcp://127"):
         check({"name": "dask", "address": "tcp://127.0.0.1:9"})
 

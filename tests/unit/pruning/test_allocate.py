@@ -20,14 +20,14 @@ def zeros(masks):
     return sum(int((~mask).sum()) for mask in masks.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(st.integers(1, 9), st.integers(1, 9)), st.floats(0, 0.999))
 def test_every_weight_has_the_nearest_possible_sparsity(shape, sparsity):
     masks = choose_masks(scores(shape), ELEMENTS, sparsity)
     assert zeros(masks) == round(sparsity * shape[0] * shape[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0, 0.95), st.integers(0, 5))
 def test_all_weights_together_have_the_nearest_possible_sparsity(sparsity, seed):
     shapes = ((3, 5), (7, 2, 3, 3), (1, 11))

@@ -53,7 +53,7 @@ def test_histogram_equals_a_naive_one_however_the_range_grew(rng, low, high):
     assert histogram.limit == 2.0 ** np.ceil(np.log2(np.abs(values).max()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(FINITE, min_size=1, max_size=9), min_size=1, max_size=5))
 def test_histogram_does_not_depend_on_how_values_are_batched(batches):
     apart = observed(*batches, needs_values=True).histogram
@@ -64,7 +64,7 @@ def test_histogram_does_not_depend_on_how_values_are_batched(batches):
 
 
 @given(st.lists(FINITE, min_size=1, max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_value_lies_in_a_bin_of_the_histogram(values):
     statistics = observed(values, needs_values=True)
     assert -statistics.histogram.limit <= statistics.lo

@@ -27,7 +27,7 @@ def naive(values, scale, zero_point, dtype):
     return np.array(flat).reshape(values.shape)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BOUND, BOUND, SPEC)
 def test_zero_is_exact_and_the_range_is_covered_to_half_a_step(first, second, spec):
     lo, hi = min(first, second), max(first, second)
@@ -41,7 +41,7 @@ def test_zero_is_exact_and_the_range_is_covered_to_half_a_step(first, second, sp
     assert (spec.qmax - zero_point) * scale >= hi - slack
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(BOUND, BOUND, SPEC, st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=8))
 def test_rounding_errs_by_half_a_step_at_most(first, second, spec, shares):
     lo, hi = min(first, second, 0.0), max(first, second, 0.0)

@@ -56,10 +56,10 @@ def test_a_deterministic_evaluation_has_no_noise(search, metric, check):
 @pytest.mark.parametrize("metric", [ToyAccuracy, Unscored])
 def test_the_noise_of_the_whole_is_estimated_from_a_part(search, metric):
     evaluator = evaluator_of(search, 1.0, metric)
-    values = [evaluator.evaluate(search.model).accuracy for _ in range(20)]
+    values = [evaluator.evaluate(search.model).accuracy for _ in range(10)]
     spread = float(np.std(values, ddof=1))
     assert spread > 0
-    estimates = [noise_of(search, evaluator) for _ in range(20)]
+    estimates = [noise_of(search, evaluator) for _ in range(10)]
     assert 0.3 * spread < np.sqrt(np.mean(np.square(estimates))) < 3 * spread
 
 
