@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 import types
 import uuid
@@ -30,7 +31,7 @@ REACHING_OUT = frozenset(
     )
 )
 
-CODE_SUFFIXES = frozenset({".py", ".so", ".pyd", ".dylib", ".dll", ".c", ".cc", ".cpp", ".h"})
+CODE_SUFFIXES = (".py", ".so", ".pyd", ".dylib", ".dll", ".c", ".cc", ".cpp", ".h")
 
 # Code that uses more is a program of its own, and looking through it would take seconds.
 MAX_OBJECTS = 10_000
@@ -85,10 +86,20 @@ def package_version(module: str) -> str:
         return _installed_version(module) or _distribution_version(name)
     if not place.name:
         return uuid.uuid4().hex
-    found = place.parent.rglob("*") if place.name == "__init__.py" else [place]
-    files = sorted(path for path in found if path.suffix in CODE_SUFFIXES)
-    stats = [(path.as_posix(), path.stat()) for path in files]
-    return digest_of(repr([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]))
+    if place.name == "__init__.py":
+        found = [(entry.path, entry.stat()) for entry in _files_below(place.parent)]
+    else:
+        found = [(str(place), place.stat())]
+    return digest_of(repr([(path, s.st_size, s.st_mtime_ns) for path, s in sorted(found)]))
+
+
+def _files_below(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:  # several times as fast as pathlib
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(entry.path)
+            elif entry.name.endswith(CODE_SUFFIXES):
+                yield entry
 
 
 def _distribution_version(package: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -188,6 +189,18 @@ def _array_digest(array: np.ndarray[Any, Any]) -> str:
 
 
 def _source(code: Any) -> str:
+    if not isinstance(code, type):
+        return _read_source(code)
+    if code not in _CLASSES:
+        _CLASSES[code] = _read_source(code)
+    return _CLASSES[code]
+
+
+# Finding a class in its file takes a parse of the whole file.
+_CLASSES: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+
+
+def _read_source(code: Any) -> str:
     name = f"{code.__module__}.{code.__qualname__}"
     try:
         text = inspect.getsource(code)

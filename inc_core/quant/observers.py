@@ -48,6 +48,9 @@ class Histogram:
     def grown(self, limit: float) -> Histogram:
         """Return the same counts over a range that covers ``limit``: bins merge in pairs."""
         counts, current = self.counts, self.limit
+        if current < limit and not counts.any():  # one step in place of a hundred
+            fraction, exponent = np.frexp(limit)
+            current = float(np.ldexp(1.0, exponent - (fraction == 0.5)))
         while current < limit:
             halved = counts.reshape(-1, 2).sum(axis=1)
             counts = np.zeros_like(counts)

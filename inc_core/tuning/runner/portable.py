@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import packages_distributions
 from types import FunctionType, ModuleType
 from typing import IO, Any
@@ -48,7 +49,7 @@ def dump_portable(value: Any, file: IO[bytes], refer: Any) -> set[str]:
                 sent.add(f"{item.__module__}.{item.__qualname__.partition('.')[0]}")
             return reduced
 
-    installed = frozenset(packages_distributions())
+    installed = _installed()
     with _by_value(installed, cloudpickle):
         Pickler(file, protocol=5).dump(value)
     return {name for name in sent if not name.startswith("builtins.")}
@@ -75,6 +76,12 @@ def _by_value(installed: frozenset[str], cloudpickle: Any) -> Iterator[None]:
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+@cache
+def _installed() -> frozenset[str]:
+    """Return the names that can be imported from installed packages; that takes a look at each."""
+    return frozenset(packages_distributions())
 
 
 def _is_installed(name: str, installed: frozenset[str]) -> bool:

@@ -140,6 +140,17 @@ def test_closing_removes_the_ballast(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["journal.jsonl"]
 
 
+def test_what_finished_is_on_the_disk_before_anything_else_happens(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        "inc_core.tuning.journal._sync",
+        lambda fd: synced.append(len(read_journal(tmp_path / "journal.jsonl"))),
+    )
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append("finished", number=1)
+        assert synced[-1] == 1
+
+
 def test_ten_thousand_records_are_read_in_less_than_a_second(tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_bytes(
