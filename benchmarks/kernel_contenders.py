@@ -31,14 +31,12 @@ def decode(k: int, n: int, group_size: int, rows: int, layers: int) -> Contender
     rng = np.random.default_rng(0)
     groups = k // group_size
     q = rng.integers(0, 16, (layers, n, k), dtype=np.uint8)
-    scales = (rng.random((n, groups)) * 0.01 + 1e-3).astype(np.float16).astype(np.float32)
-    zeros = rng.integers(4, 12, (n, groups), dtype=np.uint8)
+    scales = (rng.random((layers, n, groups)) * 0.01 + 1e-3).astype(np.float16).astype(np.float32)
+    zeros = rng.integers(4, 12, (layers, n, groups), dtype=np.uint8)
     x = torch.from_numpy(rng.standard_normal((rows, k), dtype=np.float32))
     own = [
-        kernels.pack_int4_weight(
-            torch.from_numpy(layer), torch.from_numpy(scales), torch.from_numpy(zeros), group_size
-        )
-        for layer in q
+        kernels.pack_int4_weight(*map(torch.from_numpy, layer), group_size)
+        for layer in zip(q, scales, zeros, strict=True)
     ]
     return {
         **{
@@ -109,8 +107,7 @@ def _torch_int4(
 ) -> Callable[[], object]:
     """torch's layout has the zero in the middle: ``w = (q - 8) * scale + offset``."""
     offsets = (8.0 - zeros.astype(np.float32)) * scales
-    qparams = torch.from_numpy(np.stack([scales, offsets], -1)).permute(1, 0, 2).contiguous()
-    qparams = qparams.bfloat16()
+    qparams = torch.from_numpy(np.stack([scales, offsets], -1)).transpose(1, 2).bfloat16()
     packed = [
         torch.ops.aten._convert_weight_to_int4pack_for_cpu(
             torch.from_numpy(layer.astype(np.int32)), 1
@@ -119,7 +116,8 @@ def _torch_int4(
     ]
     rows = x.bfloat16()
     multiply = torch.ops.aten._weight_int4pack_mm_for_cpu
-    return lambda: [multiply(rows, w, group_size, qparams) for w in packed]
+    layers = [(w, part.contiguous()) for w, part in zip(packed, qparams, strict=True)]
+    return lambda: [multiply(rows, w, group_size, part) for w, part in layers]
 
 
 def _torch_dynamic(
@@ -163,11 +161,13 @@ def _matmul_nbits(
     q: Array, scales: Array, zeros: Array, group_size: int, x: Array, level: int
 ) -> Callable[[], object]:
     layers, n, k = q.shape
-    nodes, constants = [], {"scale": scales.reshape(-1), "zero": pack_nibbles(zeros).reshape(-1)}
+    nodes, constants = [], {}
     for i in range(layers):
         constants[f"w{i}"] = pack_nibbles(q[i].reshape(n, k // group_size, group_size))
+        constants[f"s{i}"] = scales[i].reshape(-1)
+        constants[f"z{i}"] = pack_nibbles(zeros[i]).reshape(-1)
         attributes = {"K": k, "N": n, "bits": 4, "block_size": group_size, "accuracy_level": level}
-        inputs = ["x", f"w{i}", "scale", "zero"]
+        inputs = ["x", f"w{i}", f"s{i}", f"z{i}"]
         nodes.append(
             helper.make_node("MatMulNBits", inputs, [f"y{i}"], domain="com.microsoft", **attributes)
         )
@@ -178,9 +178,9 @@ def _own_in_ort(
     q: Array, scales: Array, zeros: Array, group_size: int, x: Array
 ) -> Callable[[], object]:
     nodes, constants = [], {}
-    for i, layer in enumerate(q):
-        parts = onnx_rows.pack_int4(layer, scales, zeros, group_size)
-        names = [f"w{i}", "scale", "zero"]
+    for i, layer in enumerate(zip(q, scales, zeros, strict=True)):
+        parts = onnx_rows.pack_int4(*layer, group_size)
+        names = [f"{part}{i}" for part in ("w", "s", "z")]
         constants.update(zip(names, parts, strict=True))
         attributes = {"out_features": q.shape[1], "group_size": group_size, "compute": 2}
         nodes.append(

@@ -36,6 +36,8 @@ DECODE_GOALS = {
     ("torch _weight_int4pack_mm", 16): 4.0,
 }
 DECODE_LAYERS = 36  # of 8 MB: 300 MB, beyond the last cache
+# 4 bits a weight; a float16 scale and a zero point of one byte for each group of 128, as inc stores them
+DECODE_BYTES = 4096 * 4096 * (1 / 2 + 3 / 128)
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ def decode(rounds: int) -> None:
         own = timings[INT4]
         for name, timed in timings.items():
             seconds = timed.milliseconds / 1e3 / DECODE_LAYERS
-            gigabytes = 4096 * 4096 / 2 * (1 + 2 * 2.5 / 128) / seconds / 1e9
+            gigabytes = DECODE_BYTES / seconds / 1e9
             ratio = timing.faster_by(own, timed)
             goal = DECODE_GOALS.get((name, m), "")
             rows.append((m, name, f"{seconds * 1e6:.0f}", f"{gigabytes:.1f}", f"{ratio:.2f}", goal))
