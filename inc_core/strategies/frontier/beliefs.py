@@ -119,11 +119,16 @@ class Beliefs:
         self, selection: Array, value: float, noise: float = 0.0, *, deviates: bool = True
     ) -> None:
         """Tell every member that a selection has a linked loss; see ``LossModel.observe``."""
+        own = LossModel.own_variance(value) if deviates else 0.0
         for member in self.members:
-            slope = member.curve.slope(value)
-            own = LossModel.own_variance(value) if deviates else 0.0
-            error = slope * math.sqrt(noise**2 + own)
-            member.model.observe(selection, float(member.curve.up(value)), error)
+            curve, model = member.curve, member.model
+            error = curve.slope(value) * math.sqrt(noise**2 + own)
+            mean, variance = (float(part[0]) for part in model.predict(selection[None]))
+            expected = float(curve.down(mean))
+            # where losses are raised to a power, so is their error: judge where they are not
+            known = variance / curve.slope(expected) ** 2 + noise**2 + own
+            surprising = curve.power != 1.0 and (value - expected) ** 2 > 4.0 * known
+            model.observe(selection, float(curve.up(value)), error, surprising=surprising)
 
     def rescale(self, columns: Array, value: float) -> None:
         """Tell every member that columns lose no more than a linked loss together."""

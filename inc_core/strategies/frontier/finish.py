@@ -19,18 +19,18 @@ PARTS = 4
 AFTER_FIRST = 24  # trials that may still follow once something passed
 
 
-def build_up(order: Array, size: int, tried: set[bytes]) -> Asking:
-    """Add blocks of columns to the float model, split a block that fails; yield selections.
+def build_up(order: Array, start: Array, tried: set[bytes]) -> Asking:
+    """Add blocks of columns to a selection that passes, split a block that fails; yield selections.
 
     Args:
-        order: One column per group, the safest first.
-        size: Number of columns.
+        order: One column per group that is float in ``start``, the safest first.
+        start: What passes, shape ``(M,)``: float, or the best so far.
         tried: Selections that are known to fail, as bytes.
 
     Returns:
         Whether any selection passed. Without one, every single column was tried.
     """
-    current = np.zeros(size, dtype=bool)
+    current = start
     blocks = [block for block in np.array_split(order, PARTS) if len(block)]
     passed, left = False, AFTER_FIRST
     while blocks and left > 0:

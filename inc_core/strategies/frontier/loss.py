@@ -92,13 +92,16 @@ class LossModel:
         self._directions = np.zeros((len(means), 8))
         self._count = 0
 
-    def observe(self, selection: Array, value: float, error: float) -> None:
+    def observe(
+        self, selection: Array, value: float, error: float, *, surprising: bool = False
+    ) -> None:
         """Learn what a selection loses.
 
         Args:
             selection: Boolean, shape ``(M,)``.
             value: The loss, on the scale of the means.
             error: Standard deviation of what is known of it; see ``own_variance``.
+            surprising: The model cannot be right, whatever the error is on this scale.
         """
         chosen = selection.astype(float)
         if not selection.any():
@@ -106,10 +109,11 @@ class LossModel:
         residual = value - float(chosen @ self.means)
         covariance = self._times(chosen)
         total = float(chosen @ covariance) + error**2
-        if residual**2 > 4.0 * total:
+        if surprising or residual**2 > 4.0 * total:
             # the prior was too sure of these columns: open their tails, each by what it may be off
             shares = self._deviations[selection] ** 2
-            self._extra[selection] += (residual**2 - total) * shares / shares.sum()
+            missing = max(residual**2 - total, 0.5 * residual**2)
+            self._extra[selection] += missing * shares / shares.sum()
             covariance = self._times(chosen)
             total = float(chosen @ covariance) + error**2
         self.means = np.maximum(self.means + covariance / total * residual, self.floor)

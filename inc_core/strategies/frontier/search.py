@@ -59,6 +59,7 @@ UNITS_PER_DOUBLING = 1.5
 MOST_UNITS = 9.8
 BLIND = 1.5  # times as many, where trials alone tell one op from another
 MOST_ROUNDS = 3  # times the budget: a trial takes time although it ends early
+ROOM = 0.1  # of the best saving: so much must be left for a search without a model to be worth it
 WITHOUT_ANY = 10  # trials of the model's choice; then block by block
 
 
@@ -139,7 +140,7 @@ class Search:
             self._hunt(first, value)
         yield from self._explore()
         self.outlook.trials_left = None
-        if self.best is None:
+        if self.best is None or self._is_lost():
             yield from self._build_up()
         if self.best is None:
             yield self.space.all_float()
@@ -342,16 +343,28 @@ class Search:
         self.outlook.widen(candidates, probability)
         return expected_improvement(candidates, self.gains, probability, self.best_gain)
 
+    def _is_lost(self) -> bool:
+        """Whether the model was contradicted and sees nothing more, although there is budget left."""
+        if self._done() or self.hunts == 0 or self.everything is not None:
+            return False
+        if self.spent >= self.budget:
+            return False
+        return self.gains.most() > self.best_gain * (1.0 + ROOM)
+
     def _build_up(self) -> Proposals:
-        """Find something that passes, if there is any."""
-        order = self._safest()
-        blocks = build_up(order, len(self.variables.columns), set(self.tried))
+        """Find something that passes, if there is any; something better, while the budget lasts."""
+        passed = self.best is not None
+        start = np.zeros(len(self.variables.columns), bool) if self.best is None else self.best
+        taken = np.isin(self.variables.owner, self.variables.owner[start])
+        order = np.array([c for c in self._safest() if not taken[c]], dtype=np.intp)
+        blocks = build_up(order, start, set(self.tried))
         try:
             selection = next(blocks)
-            while True:
+            while not passed or self.spent < self.budget:
                 (trial,) = yield from self._ask([selection])
                 self._learn(selection, trial)
-                if self._done():
+                self.spent += self._cost(trial)
+                if self._done() or self._nothing_left():
                     return
                 selection = blocks.send(trial)
         except StopIteration:

@@ -89,6 +89,13 @@ def test_it_ends_where_nothing_worth_a_trial_is_left():
     assert last.accepted and problem.gain(problem.vector(last.recipe)) > 0.96 * limit
 
 
+def test_where_the_model_is_lost_blocks_are_added_to_the_best():
+    """Blocks of ops that only lose together: no sum over ops can say that."""
+    runs = [run_strategy(FrontierStrategy(), make_problem("blocks", 100, s)) for s in range(4)]
+    assert sum(run.share for run in runs) / 4 >= 0.76
+    assert all(run.units <= 13 for run in runs)
+
+
 def test_op_that_is_slower_in_integers_stays_float():
     problem = make_problem("benign", 30, 0)
     slow = problem.seconds.copy()

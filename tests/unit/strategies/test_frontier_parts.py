@@ -294,7 +294,7 @@ class Told:
 
 @pytest.mark.parametrize("good", [(), (3,), (0, 1, 5), tuple(range(9))])
 def test_building_up_from_float_finds_what_there_is(good):
-    blocks = build_up(np.arange(9), 9, set())
+    blocks = build_up(np.arange(9), np.zeros(9, bool), set())
     passed = []
     try:
         selection = next(blocks)
@@ -305,6 +305,13 @@ def test_building_up_from_float_finds_what_there_is(good):
     except StopIteration as end:
         assert end.value == bool(good)
     assert (set(np.flatnonzero(passed[-1])) if passed else set()) == set(good)
+
+
+def test_building_up_keeps_what_passed_before():
+    start = np.array([1, 0, 0, 0, 1], bool)
+    blocks = build_up(np.array([1, 2, 3]), start, set())
+    first = next(blocks)
+    assert first[start].all() and first.sum() > 2
 
 
 def test_neighbours_keep_one_choice_per_group():
