@@ -17,8 +17,8 @@ __all__ = ["SAMPLES", "Probes"]
 # Divergence is continuous: on 128 samples its noise is far below that of accuracy on as many, and
 # their inputs (77 MB at ImageNet's size) may be kept.
 SAMPLES = 128
-# Small steps, so that a probe of 64 samples runs 64 and not a whole batch of more.
-CHUNK = 16
+# Small steps, so that a probe of as few samples as a sweep may have runs those and not a whole batch.
+CHUNK = 4
 
 
 class Probes:

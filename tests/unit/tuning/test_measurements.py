@@ -188,6 +188,18 @@ class FixedBatch(ToyAdaptor):
         return super().predict(model, inputs)
 
 
+class Counting(ToyAdaptor):
+    """Notes how many samples each batch has."""
+
+    def __init__(self, context):
+        super().__init__(context)
+        self.lengths = []
+
+    def predict(self, model, inputs):
+        self.lengths.append(len(inputs))
+        return super().predict(model, inputs)
+
+
 class TestProbes:
     @pytest.mark.parametrize("adaptor_class", [ToyAdaptor, FixedBatch], ids=["any", "fixed batch"])
     def test_samples_are_counted_whatever_batches_the_model_takes(self, search, adaptor_class):
@@ -197,6 +209,15 @@ class TestProbes:
         )
         assert probes.samples == 128
         assert probes.divergence(search.model, 40) == 0.0
+
+    def test_no_more_samples_run_than_are_compared(self, search):
+        adaptor = Counting(AdaptorContext("toy"))
+        probes = Probes(
+            adaptor, search.model, lambda: iter([search.data.inputs] * 4), Cache(None), {}
+        )
+        adaptor.lengths.clear()
+        probes.divergence(search.model, 4)
+        assert adaptor.lengths == [4]
 
     def test_digests_tell_nests_and_dtypes_apart(self):
         x = np.arange(4, dtype=np.float32)
