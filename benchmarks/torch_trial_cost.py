@@ -1,7 +1,7 @@
 """What calibration and one more trial cost for PyTorch models: ``python benchmarks/torch_trial_cost.py``.
 
 Calibration is timed against the raw float forward of the same samples, in turn, by process CPU time: that of
-the module as it was given, and in brackets that of the float model as the adaptor prepares it, which is faster;
+the module as it was given, and in brackets that of the float model as the adaptor prepares it, faster;
 ``ranges`` is what minmax needs, ``histograms`` what the other range rules need too, ``channels`` what
 equalization and bias correction need beside the ranges. A trial is a search's call of ``quantize``: here
 of recipes that each leave another op in float. Goals: calibration at most 1.3 times the raw forward
