@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ FRAMEWORKS = re.compile(
 def name_of(path):
     """Return the first part of a module's name below ``inc_core``."""
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+@lru_cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def label(path):
@@ -100,14 +106,14 @@ def test_every_module_has_a_layer():
 @pytest.mark.parametrize("path", SOURCES, ids=label)
 def test_imports_go_downwards(path):
     own = RANKS[name_of(path)]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     upwards = sorted({name for name in imported_layers(tree) if RANKS[name] > own})
     assert not upwards, f"{label(path)} imports from above: {', '.join(upwards)}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=label)
 def test_no_framework_is_named(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     found = [f"line {line}: {word!r}" for line, word in words(tree) if FRAMEWORKS.search(word)]
     assert not found, f"{label(path)}: {found}"
 

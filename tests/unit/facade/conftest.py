@@ -11,6 +11,12 @@ from inc_core.plugin import Plugins
 from inc_core.testing.toy import ToyAccuracy, ToyModel, make_classifier, make_data, toy_plugin
 
 
+@pytest.fixture(autouse=True)
+def short_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time each final model a few times: how fast toy models are is nobody's question."""
+    monkeypatch.setattr("inc_core.tuning.speed.MAX_ROUNDS", 10)
+
+
 @pytest.fixture
 def plugins() -> Plugins:
     return Plugins.of(toy_plugin)
