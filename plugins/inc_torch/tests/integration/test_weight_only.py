@@ -11,11 +11,13 @@ import torch
 from models import Encoder, Moody, program, seeded
 from safetensors.torch import load_file
 
+from inc_core import Quantization, common
 from inc_core.errors import CalibrationError, UnsupportedModelError
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.spec import FP32, OpConfig
+from inc_core.testing.toy import ToyAccuracy
 from inc_torch.adaptor import TorchAdaptor
 from inc_torch.formats import export_checkpoint
 from inc_torch.weight_only import algorithms
@@ -216,3 +218,41 @@ def test_other_modes_are_not_exported(traced, tmp_path):
 def test_a_float_model_is_not_exported(traced, tmp_path):
     with pytest.raises(UnsupportedModelError, match="no weight of this model is quantized"):
         export_checkpoint(traced.model, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["gptq", "awq"])
+def test_trials_in_other_processes_have_the_samples_too(algorithm, tmp_path):
+    rng = np.random.default_rng(9)
+    inputs = rng.normal(size=(32, 12)).astype(np.float32)
+    data = [(one, int(one.sum() > 0)) for one in inputs]
+    torch.manual_seed(9)
+    layers = torch.nn.Sequential(torch.nn.Linear(12, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2))
+
+    def accuracies(runner):
+        conf = {
+            "quantization": {
+                "approach": "weight_only",
+                "calibration": {"sampling_size": 16},
+                "model_wise": {"weight": {"algorithm": algorithm}},
+            },
+            "tuning": {
+                "runner": {"name": runner},
+                "strategy": "random",
+                "speed_gate": False,
+                "exit_policy": {"max_trials": 1, "on_goal_not_met": "best_seen"},
+                "workspace": {"path": str(tmp_path / runner)},
+            },
+        }
+        quantizer = Quantization(conf)
+        quantizer.model = layers.eval()
+        quantizer.calib_dataloader = common.DataLoader(data, batch_size=8)
+        quantizer.eval_dataloader = common.DataLoader(data, batch_size=8)
+        quantizer.metric = ToyAccuracy
+        trials = quantizer.fit().result.trials
+        assert any(config.reads_inputs for config in trials[0].recipe.ops.values())
+        return [(t.status, t.recipe.fingerprint, t.accuracy) for t in trials]
+
+    inline = accuracies("inline")
+    assert inline[0][0] == "ok"
+    assert accuracies("process") == inline
