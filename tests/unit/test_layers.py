@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def name_of(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-@lru_cache
+@cache
 def parsed(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
