@@ -139,7 +139,7 @@ class TestEvaluations:
         model = make_classifier(layers=5, culprits=culprits)
         settings = {
             "strategy": {"name": strategy}, "early_stop": early_stop, "speed_gate": False,
-            "exit_policy": {"max_trials": 12, "on_goal_not_met": "best_seen"},
+            "exit_policy": {"max_trials": 8, "on_goal_not_met": "best_seen"},
         }  # fmt: skip
         off, expected = outcomes(make_quantizer(model, cache={"enabled": False}, **settings))
         cold, first = outcomes(make_quantizer(model, **settings))
