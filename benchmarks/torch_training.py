@@ -118,7 +118,9 @@ def make_quantizer(name: str, approach: str, workspace: str) -> Any:
             "tuning": {
                 "accuracy_criterion": {"relative": 0.01},
                 "exit_policy": {"max_trials": 1, "on_goal_not_met": "best_seen"},
-                "speed_gate": False,  # every op in int8, whether that is faster here or not
+                # every op in int8, whether that is faster here or not
+                "speed_gate": False,
+                "strategy": {"name": "basic"},
                 "workspace": {"path": workspace},
                 "cache": {"enabled": False},  # what an earlier run knows would be no cost here
             },
