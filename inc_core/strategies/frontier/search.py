@@ -49,7 +49,8 @@ HUNTS = 3
 SHIFTS = (0.0, -0.1, 0.1, -0.2, 0.2, -0.3, 0.3)
 EXCESS = 0.6  # times the target: what a trial, or several, may lose more than expected unexplained
 EARLY_ERROR = 0.25  # relative, of the excess over the goal that an early stop reports
-BAD = 3.0  # times the allowed loss: other model-wide schemes are looked at
+# Times the allowed loss: other model-wide schemes are tried though nothing tells which is better.
+BAD = 3.0
 MUCH_BETTER = 0.7  # of the default's divergence: such a scheme is worth a trial
 SCHEME_TRIALS = 2
 # Evaluations that a search may take: more for more groups, until what one more can gain is below what
@@ -126,7 +127,7 @@ class Search:
         self.outlook = Outlook(self.link, self.gains)
         first = self._first()
         value = yield from self._measured(first)
-        if not self._done() and self.best is None and value > BAD * self.link.target:
+        if not self._done() and self.best is None:
             first, value = yield from self._better_scheme(first, value)
         if self._done() or self._nothing_left():
             if not self.context.stop_at_first:
@@ -205,11 +206,16 @@ class Search:
                 yield from self._ask([same])
 
     def _better_scheme(self, first: Array, value: float) -> Asking[tuple[Array, float]]:
-        """Look at other model-wide schemes; keep the one whose trial loses least."""
-        default = self._divergence(first)
-        own, tried = self.variables, 0
-        best = own
-        for other in alternatives(self.space):
+        """Look at other model-wide schemes; keep the one whose trial loses least.
+
+        A scheme costs no speed, while ops in float do: it comes before the search among these.
+        """
+        best, tried = self.variables, 0
+        others = list(alternatives(self.space))
+        default = self._divergence(first) if others else None
+        if default is None and value <= BAD * self.link.target:
+            return first, value
+        for other in others:
             if tried >= SCHEME_TRIALS or self.best is not None:
                 break
             self.variables = other

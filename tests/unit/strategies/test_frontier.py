@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from inc_core.errors import StrategyError
+from inc_core.hookspecs.strategy import NoMeasurements, StrategyContext
 from inc_core.quant.space import TuningSpace
 from inc_core.quant.spec import FP32, OpCapability, OpConfig, OpKey, TensorSpec
 from inc_core.strategies.frontier import FrontierStrategy
 from inc_core.strategies.frontier.beliefs import Beliefs
 from inc_core.testing.simulator import make_problem, run_strategy
 from inc_core.testing.strategy_suite import BASELINE, StrategySuite, drive, sample_space
+from inc_core.tuning.criterion import Criterion
+from inc_core.tuning.trial import Trial
 
 INT8 = OpConfig("static", TensorSpec("uint8", "asym"), TensorSpec("int8"))
 
@@ -136,6 +140,30 @@ def test_better_option_set_is_tried_where_the_default_is_far_off():
     trials = drive(FrontierStrategy(), sample_space(), outcome)
     assert len(trials) == 2
     assert trials[-1].recipe.options == ("cross_layer_equalization",)
+
+
+class Outputs(NoMeasurements):
+    """Tells how far outputs are: with options a tenth as far."""
+
+    def divergence(self, recipe, samples):
+        return 0.1 if recipe.options else 1.0
+
+
+def second_proposal(measure):
+    """Return what is proposed after all ops lost one and a half times what is allowed."""
+    criterion = Criterion(BASELINE)
+    context = StrategyContext(np.random.default_rng(0), BASELINE, criterion, measure=measure)
+    proposals = FrontierStrategy().propose(sample_space(), context)
+    accuracy = BASELINE - 1.5 * criterion.allowed
+    return proposals.send(Trial(1, next(proposals), accuracy=accuracy))
+
+
+def test_an_option_set_much_closer_to_float_is_tried_before_ops_are_taken_back():
+    assert second_proposal(Outputs()).options == ("cross_layer_equalization",)
+
+
+def test_near_the_goal_no_option_set_is_tried_on_the_off_chance():
+    assert second_proposal(NoMeasurements()).options == ()
 
 
 def test_failing_evaluations_need_not_tell_more_than_the_direction():
