@@ -10,7 +10,7 @@ import pytest
 
 from inc_core import common
 from inc_core.errors import EngineLostError
-from inc_core.tuning.runner import bundle
+from inc_core.tuning.runner import board, bundle
 from inc_core.tuning.runner.bundle import Bundle
 
 pytest.importorskip("distributed")
@@ -175,8 +175,12 @@ class TestTrials:
         assert outcome(search({1: "abort"})) == inline
         assert cluster.count() == 2
 
-    def test_an_evaluation_in_parts_gives_the_same(self, search, inline, faults, tmp_path):
-        assert outcome(search(runner={"workers": 8}, batch=8)) == inline
+    def test_an_evaluation_in_parts_gives_the_same(
+        self, search, inline, faults, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(board, "STRAGGLES_SECONDS", 3600)  # evaluations are counted
+        both = {1: "meet", 2: "meet"}  # the one that is ready first leaves something to the other
+        assert outcome(search(both, {"workers": 8}, batch=8)) == inline
         pids = faults.evaluations(tmp_path)
         assert len(pids) == 8 * len(inline[0])  # every batch of every trial, once
         assert len(set(pids)) == 2
