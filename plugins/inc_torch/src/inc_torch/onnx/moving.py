@@ -136,6 +136,28 @@ def _index_select(t: Translation, node: fx.Node) -> str:
     return t.build.call("Gather", t.tensor(x), t.tensor(places), axis=int(dim))
 
 
+def _index(t: Translation, node: fx.Node) -> str:
+    """Read at tensors of places, broadcast together: of one dimension, or of the first ones."""
+    x, places = node.args
+    given = [one for one in places if one is not None]
+    if any(t.dtype(one) in (torch.bool, torch.uint8) for one in given):
+        raise UnsupportedModelError(f"{op_name(node)!r} reads by a mask: the result's size is open")
+    names = [t.tensor(one, torch.int64) for one in given]
+    if len(names) == 1:
+        return t.build.call("Gather", t.tensor(x), *names, axis=places.index(given[0]))
+    if None in places[: len(given)]:
+        raise UnsupportedModelError(
+            f"{op_name(node)!r} reads at places of several dimensions that are not the first ones"
+        )
+    together = names[0]
+    for name in names[1:]:
+        together = t.build.call("Add", together, name)
+    shape, last = t.build.call("Shape", together), t.build.integers([-1])
+    alike = [t.build.call("Expand", name, shape) for name in names]
+    columns = [t.build.call("Unsqueeze", name, last) for name in alike]
+    return t.build.call("GatherND", t.tensor(x), t.build.call("Concat", *columns, axis=-1))
+
+
 def _gather(t: Translation, node: fx.Node) -> str:
     x, dim, places = node.args[:3]
     return t.build.call("GatherElements", t.tensor(x), t.tensor(places), axis=int(dim))
@@ -196,13 +218,15 @@ def _range(t: Translation, node: fx.Node) -> str:
     return t.build.call("Range", *(t.tensor(one, dtype) for one in ends))
 
 
-def _filled(value: float | None = None) -> Translate:
+def _filled(value: float | None = None, place: int = 0) -> Translate:
+    """Translate what makes a tensor of one value, whose sizes are argument ``place``, the value the next."""
+
     def translate(t: Translation, node: fx.Node) -> str:
         dtype = t.dtype(node)
         assert dtype is not None
-        fill = t.value(node.args[1]) if value is None else value
+        fill = t.value(node.args[place + 1]) if value is None else value
         constant = t.build.constant(np.asarray(fill, numpy_type(dtype)))
-        return t.build.call("Expand", constant, t.sizes(node.args[0]))
+        return t.build.call("Expand", constant, t.sizes(node.args[place]))
 
     return translate
 
@@ -265,6 +289,7 @@ TABLE: Mapping[Any, Translate] = {
     aten.select.int: _select,
     aten.index_select.default: _index_select,
     aten.gather.default: _gather,
+    aten.index.Tensor: _index,
     aten.cat.default: _concatenate,
     aten.stack.default: _stack,
     aten.split.Tensor: _split,
@@ -281,6 +306,9 @@ TABLE: Mapping[Any, Translate] = {
     aten.full.default: _filled(),
     aten.zeros.default: _filled(0.0),
     aten.ones.default: _filled(1.0),
+    aten.new_full.default: _filled(place=1),
+    aten.new_zeros.default: _filled(0.0, place=1),
+    aten.new_ones.default: _filled(1.0, place=1),
     aten.tril.default: _triangle(upper=0),
     aten.triu.default: _triangle(upper=1),
     aten.flip.default: _flip,
