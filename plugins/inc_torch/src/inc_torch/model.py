@@ -61,6 +61,17 @@ class TorchModel(nn.Module):
         outputs = self.body(*args, *rest)
         return outputs[0] if self._nest is None else rebuild(self._nest, outputs)
 
+    def __getattr__(self, name: str) -> Any:
+        """Find methods of a model that runs its own code where its user expects them: ``generate``."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            body, facts = self.__dict__.get("_modules", {}).get("body"), self.__dict__.get("facts")
+            # not what Python and copy look for: those are questions about this object
+            if body is None or facts is None or facts.traced or name.startswith("_"):
+                raise
+            return getattr(body, name)
+
     @property
     def graph(self) -> fx.GraphModule:
         """The graph of plain tensors and operators that a traced model runs: what is saved."""

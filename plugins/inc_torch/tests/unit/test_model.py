@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from models import Encoder, ResidualNet, program
+from models import Encoder, Moody, ResidualNet, program, seeded
 
 from inc_core.hookspecs.adaptor import AdaptorContext
 from inc_core.quant.calibrator import Calibration
@@ -112,3 +112,23 @@ def test_bf16_is_a_float_mode_of_its_own(adaptor, images):
     )
     snr = snr_db(adaptor.predict(model, images[0]), adaptor.predict(built, images[0]))
     assert 30.0 < snr < 80.0  # 8 bits of mantissa, and really computed in them
+
+
+class Speaking(Moody):
+    def speak(self):
+        return f"{type(self.head).__name__} speaks"
+
+
+def test_methods_of_a_model_that_runs_its_own_code_are_its_own(adaptor, images):
+    model = adaptor.trace(adaptor.load(seeded(Speaking)), images[0])
+    space = TuningSpace(tuple(adaptor.capabilities(model)))
+    tuned = adaptor.quantize(model, space.default(), calibrate(adaptor, model, space, images))
+    assert tuned.speak() == "TorchModel speaks"
+    assert copy.deepcopy(tuned).speak() == tuned.speak()
+    with pytest.raises(AttributeError, match="sing"):
+        tuned.sing()
+
+
+def test_a_traced_model_has_no_other_methods(built):
+    with pytest.raises(AttributeError, match="'TorchModel' object has no attribute 'speak'"):
+        built[0].speak()
