@@ -31,7 +31,7 @@ demo: $(INSTALLED)  ## tune, report, save and verify a trained digits CNN
 	$(BIN)/inc verify $(DEMO_OUT)
 
 test: $(INSTALLED)  ## every test that needs neither big assets nor minutes
-	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/conformance
+	$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit tests/conformance
 	$(BIN)/python -m pytest -q -m "not slow" tests/integration
 	$(BIN)/python -m pytest -q -m "not slow" plugins/inc_metrics/tests plugins/inc_onnx/tests
 
