@@ -34,9 +34,9 @@ from inc_core.manifest import (
     write_json,
 )
 from inc_core.plugin import get_plugins
-from inc_core.quant.calibrator import load_qparams, save_qparams
 from inc_core.quant.ledger import Decision
 from inc_core.quant.qparams import QParams
+from inc_core.quant.qparams_file import load_qparams, save_qparams
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.report import render_facts
 

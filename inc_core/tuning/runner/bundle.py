@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inc_core.errors import DataError
+from inc_core.manifest import file_digest
 
 __all__ = ["CHUNK_BYTES", "UNFINISHED", "Bundle", "Entry", "Store"]
 
@@ -58,7 +58,7 @@ class Bundle:
                 continue
             if path.is_file() and path not in self._entries:
                 name = path.relative_to(self.folder).as_posix()
-                digest = _digest(path)
+                digest = file_digest(path)
                 self._entries[path] = Entry(name, digest, path.stat().st_size, str(path))
         return list(self._entries.values())
 
@@ -92,7 +92,7 @@ class Store:
             file.write(chunk)
         if part.stat().st_size < entry.size:
             return
-        if _digest(part) != entry.digest:
+        if file_digest(part) != entry.digest:
             part.unlink()
             raise DataError(f"{entry.name} arrived with another content than was sent")
         part.replace(self.folder / entry.digest)
@@ -124,7 +124,7 @@ class Store:
     def _take(self, entry: Entry) -> bool:
         path = Path(entry.path)
         try:
-            if path.stat().st_size != entry.size or _digest(path) != entry.digest:
+            if path.stat().st_size != entry.size or file_digest(path) != entry.digest:
                 return False
             _link(path, self.folder / entry.digest)
         except OSError:  # not a path of this machine, or not readable
@@ -144,11 +144,3 @@ def _link(source: Path, target: Path) -> None:
             stack.callback(part.unlink, missing_ok=True)
             shutil.copyfile(source, part)
             part.replace(target)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

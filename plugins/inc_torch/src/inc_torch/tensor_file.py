@@ -13,6 +13,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from inc_core.errors import UnsupportedModelError
+from inc_core.manifest import file_digest
 from inc_torch.narrow import narrowed, widened
 
 __all__ = ["TENSOR_FILE", "read_tensors", "write_tensors"]
@@ -20,7 +21,6 @@ __all__ = ["TENSOR_FILE", "read_tensors", "write_tensors"]
 TENSOR_FILE = "model.safetensors"
 
 _CHANNELS_LAST = "channels_last"
-_CHUNK = 1 << 22  # bytes read at once for the digest
 
 
 def write_tensors(directory: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def write_tensors(directory: Path, tensors: Mapping[str, Tensor]) -> dict[str, A
             layout[name] = _CHANNELS_LAST
     path = directory / TENSOR_FILE
     save_file(plain, path)
-    return {"tensors": _digest(path), "layout": layout}
+    return {"tensors": file_digest(path), "layout": layout}
 
 
 def read_tensors(directory: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -88,11 +88,3 @@ def _is_channels_last(tensor: Tensor) -> bool:
     if tensor.dim() != 4 or tensor.is_contiguous():
         return False
     return tensor.is_contiguous(memory_format=torch.channels_last)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
