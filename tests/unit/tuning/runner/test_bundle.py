@@ -87,7 +87,9 @@ def test_files_that_come_later_are_found_and_old_ones_hashed_once(job, monkeypat
     (job.folder / "late").write_bytes(b"late")
     hashed = []
     digest = bundle.file_digest
-    monkeypatch.setattr(bundle, "file_digest", lambda path: hashed.append(path.name) or digest(path))
+    monkeypatch.setattr(
+        bundle, "file_digest", lambda path: hashed.append(path.name) or digest(path)
+    )
     assert {entry.name for entry in job.entries()} - {entry.name for entry in before} == {"late"}
     assert hashed == ["late"]
 
