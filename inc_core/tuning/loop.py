@@ -30,7 +30,7 @@ from inc_core.tuning.lines import (
     stop_lines,
     trial_line,
 )
-from inc_core.tuning.measurements import JobMeasurements
+from inc_core.tuning.measurements import JobMeasurements, samples_of_evaluation
 from inc_core.tuning.noise import margin_of, measure_noise
 from inc_core.tuning.policy import Ranking, Stop, Stopping
 from inc_core.tuning.proposals import Forecasts, check_in_space, check_recipes, next_proposal
@@ -212,7 +212,7 @@ class _Search:
             criterion=self.criterion,
             width=job.width,
             stop_at_first=job.exit_policy.timeout == 0,
-            measure=JobMeasurements(job, self.baseline.samples),
+            measure=JobMeasurements(job, samples_of_evaluation(job, self.baseline)),
             foresee=self.forecasts.foresee,
             evaluated_samples=self.baseline.samples,
         )

@@ -18,8 +18,9 @@ from inc_core.tuning.trial_run import describe_error
 
 if TYPE_CHECKING:
     from inc_core.tuning.job import TuningJob
+    from inc_core.tuning.trial import Baseline
 
-__all__ = ["JobMeasurements", "kinds", "sweep_samples"]
+__all__ = ["JobMeasurements", "kinds", "samples_of_evaluation", "sweep_samples"]
 
 logger = logging.getLogger("inc_core.tuning")
 
@@ -124,6 +125,9 @@ class JobMeasurements:
 
     def divergence(self, recipe: Recipe, samples: int) -> float | None:
         """Return how far the outputs of a recipe are from the float ones; ``inf`` if it fails."""
+        if self._evaluated_samples:  # one probe costs no more than the evaluations that it saves
+            most = int(MOST_UNITS * self._evaluated_samples)
+            samples = min(samples, max(FEWEST_SAMPLES, most))
         key = (recipe.fingerprint, samples)
         if key not in self._known:
             value = self._measured(recipe, samples)
@@ -173,6 +177,19 @@ class JobMeasurements:
         except Exception as error:  # noqa: BLE001 - as in a trial: what breaks is the outcome
             logger.warning("a recipe could not be probed: %s", describe_error(error))
             return math.inf
+
+
+def samples_of_evaluation(job: TuningJob, baseline: Baseline) -> int:
+    """Return how many samples an evaluation takes, or what it costs in samples; 0 if unknown.
+
+    An opaque ``eval_func`` does not say what it sees: its time is counted in samples of the float
+    model, in whole powers of two, as the clock must not decide what is probed.
+    """
+    latency = next((baseline.objectives.get(name) for name in job.latencies), None)
+    if baseline.samples or not latency or job.sample is None:
+        return baseline.samples
+    worth = baseline.seconds / latency * batch_length(job.sample)
+    return 1 << int(math.log2(max(1.0, worth)))
 
 
 def sweep_samples(probes: int, evaluated_samples: int) -> int:

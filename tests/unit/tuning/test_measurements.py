@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,19 @@ import pytest
 from inc_core.data.content import digest_of_arrays
 from inc_core.errors import DataError, QuantizationError
 from inc_core.hookspecs.adaptor import AdaptorContext
+from inc_core.objectives import Performance
 from inc_core.testing.toy.adaptor import ToyAdaptor
 from inc_core.tuning.cache import Cache
+from inc_core.tuning.job import WeightedObjective
 from inc_core.tuning.journal import Journal
-from inc_core.tuning.measurements import JobMeasurements, kinds, sweep_samples
+from inc_core.tuning.measurements import (
+    JobMeasurements,
+    kinds,
+    samples_of_evaluation,
+    sweep_samples,
+)
 from inc_core.tuning.probes import Probes
+from inc_core.tuning.trial import Baseline
 
 KEY = {"model": "toy"}
 
@@ -68,6 +77,20 @@ class TestSensitivity:
     )
     def test_a_sweep_stays_a_part_of_an_evaluation(self, probes, evaluated, samples):
         assert sweep_samples(probes, evaluated) == samples
+
+    def test_an_opaque_evaluation_is_weighed_by_its_time(self, make_job):
+        job = make_job(objectives=[WeightedObjective("performance", Performance())])
+        name, batch = "performance", len(job.sample)
+        opaque = Baseline(1.0, {name: 0.01}, seconds=0.35)
+        assert samples_of_evaluation(job, opaque) == 1 << (35 * batch).bit_length() - 1
+        assert samples_of_evaluation(job, replace(opaque, samples=300)) == 300
+        assert samples_of_evaluation(job, replace(opaque, objectives={})) == 0
+
+    def test_one_probe_costs_no_more_than_two_evaluations(self, make_job):
+        job = make_job()
+        measure = JobMeasurements(job, 4)
+        measure.divergence(job.space.default(), 64)
+        assert [fields["samples"] for fields in job.journal.of("measured")] == [8]
 
 
 class Sweeping(ToyAdaptor):
