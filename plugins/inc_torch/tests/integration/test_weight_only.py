@@ -170,7 +170,7 @@ def test_saved_models_give_the_same_bits(traced, tmp_path, algorithm):
 
 def test_files_hold_codes_in_their_own_width(traced, tmp_path):
     sizes = {}
-    for dtype in ("int2", "int3", "int4", "int5", "int6", "int8"):
+    for dtype in ("int2", "int3", "int4", "int5", "int6", "int7", "int8"):
         model = traced.quantize(traced.recipe(dtype=dtype, granularity="per_channel"))
         traced.adaptor.save(model, tmp_path)
         layout = json.loads((tmp_path / "model.json").read_text())["layout"]

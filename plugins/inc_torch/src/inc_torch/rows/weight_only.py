@@ -26,7 +26,7 @@ __all__ = ["rows"]
 # the fastest groups first; None: a scale for each output
 _GROUP_SIZES = (128, 64, 32, None)
 _INT4_BITS = (4, 3, 2)
-_INT8_BITS = (8, 6, 5)
+_INT8_BITS = (8, 7, 6, 5)
 INPUTS_PER_WORD = 4  # int8 weights are packed by four along the inputs
 # the cheapest first; rounding to nearest goes by the name of its observer
 _ALGORITHMS = ("minmax", "gptq", "awq", "hqq")
@@ -43,7 +43,7 @@ def rows() -> tuple[Row, ...]:
             constant_weight if bits in _INT4_BITS else _whole_quads,
             _emit_int4 if bits in _INT4_BITS else _emit_int8,
         )
-        for bits in (4, 8, 3, 2, 6, 5)
+        for bits in (4, 8, 3, 2, 7, 6, 5)
         for spec in by_bits[bits]
     )
 
