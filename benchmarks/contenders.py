@@ -90,13 +90,19 @@ def float_contender(name: str, path: Path) -> Contender:
 
 def session_contender(name: str, path: Path, disabled: Sequence[str] = ()) -> Contender:
     """Run a model file in a session of one thread, without the optimizers named in ``disabled``."""
+    ready = session(str(path), disabled)
+    return Contender(name, lambda feed: ready.run(None, dict(feed)))
+
+
+def session(model: str | onnx.ModelProto, disabled: Sequence[str] = ()) -> ort.InferenceSession:
+    """Return a session of one thread, of a file or of a model in memory."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled)
+    content = model if isinstance(model, str) else model.SerializeToString()
+    return ort.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled)
     )
-    return Contender(name, lambda feed: session.run(None, dict(feed)))
 
 
 def preprocess(path: Path) -> Path:

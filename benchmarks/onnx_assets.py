@@ -23,7 +23,7 @@ import timing
 
 try:
     import onnx
-    import onnxruntime as ort
+    from contenders import session
 
     import inc_onnx  # noqa: F401 - only asked whether it is there
     from inc_core import Quantization, common
@@ -119,14 +119,6 @@ def measured_speed(name: str, tuned: Any) -> timing.Timing:
     feed = {original.graph.input[0].name: inputs}
     calls = {key: (lambda s=s: s.run(None, feed)) for key, s in sessions.items()}
     return timing.interleave(calls, "float", budget_seconds=10)["tuned"]
-
-
-def session(proto: onnx.ModelProto) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    content = proto.SerializeToString()
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ import timing
 try:
     import models
     import onnx
-    import onnxruntime as ort
+    from contenders import session
 
     from inc_core import Quantization, common
     from inc_core.tuning.journal import read_journal
@@ -344,14 +344,6 @@ def measured_speeds(problem: Problem, found: Mapping[str, Outcome]) -> dict[str,
     sessions |= {name: session(one.proto) for name, one in found.items()}
     calls = {name: (lambda s=s: s.run(None, feed)) for name, s in sessions.items()}
     return timing.interleave(calls, "float", budget_seconds=40)
-
-
-def session(proto: onnx.ModelProto) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    content = proto.SerializeToString()
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 if __name__ == "__main__":
