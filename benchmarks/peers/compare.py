@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, help="contenders side by side, on other cores"
     )
+    parser.add_argument(
+        "--seconds", type=float, default=40, help="for timing all final models of one task"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/peers"))
     parser.add_argument("--table", action="store_true", help="only print what OUT holds")
     options = parser.parse_args()
@@ -75,6 +78,7 @@ def compare(options: argparse.Namespace, out: Path) -> None:
         list(pool.map(lambda pair: one(*pair, envs[pair[0]]), pairs))
     for model in options.models:
         timed = [sys.executable, str(HERE / "speed.py"), model, str(data), str(out)]
+        timed.append(str(options.seconds))
         subprocess.run(timed, check=True, env=_environment())
 
 
@@ -132,11 +136,14 @@ def print_results(model: str, folder: Path) -> None:
     """Print the table of one model."""
     speeds = json.loads((folder / "speed.json").read_text())
     rows = [
-        row(name, json.loads((folder / name / "result.json").read_text()), speeds.get(name))
+        row(name, json.loads((folder / name / "result.json").read_text()), speeds)
         for name in CONTENDERS
         if (folder / name / "result.json").exists()
     ]
-    header = ("contender", "units", "accepted after", "ended after", "final score", "times float")
+    header = (
+        "contender", "units", "accepted after", "ended after", "two evaluations", "final score",
+        "times float",
+    )  # fmt: skip
     print_goal = next(
         (r for r in (folder / n / "result.json" for n in CONTENDERS) if r.exists()), None
     )
@@ -182,20 +189,26 @@ def _faster(speeds: dict[str, Any], name: str) -> str:
     return f"{speeds[OWN]['speedup'] / speeds[name]['speedup']:.2f}" if name in speeds else ""
 
 
-def row(name: str, result: dict[str, Any], speed: dict[str, Any] | None) -> tuple[str, ...]:
-    """Return the cells of one contender; seconds are CPU (wall)."""
+def row(name: str, result: dict[str, Any], speeds: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one contender; seconds are CPU (wall).
+
+    "Two evaluations" are one of the float model and one of its own final model, by the bare runtime:
+    whoever accepts by the score on all samples needs as much.
+    """
+    speed = speeds.get(name)
     accepted, last = result.get("accepted"), result.get("last", {"cpu": 0.0, "seconds": 0.0})
     limit = (
         f"> {last['cpu']:.0f} ({last['seconds']:.0f})"  # its last evaluation before it was stopped
     )
     if result["state"] == "failed":
-        return name, f"{result.get('units', 0):.1f}", "failed", "failed", "", ""
-    ended = f"{result['cpu']:.0f} ({result['seconds']:.0f})" if "cpu" in result else limit
+        return name, f"{result.get('units', 0):.1f}", "failed", "failed", "", "", ""
+    ended = f"{result['cpu']:.1f} ({result['seconds']:.1f})" if "cpu" in result else limit
     return (
         name,
         f"{result.get('units', 0):.1f}",
-        f"{accepted['cpu']:.0f} ({accepted['seconds']:.0f})" if accepted else "never",
+        f"{accepted['cpu']:.1f} ({accepted['seconds']:.1f})" if accepted else "never",
         ended,
+        "" if speed is None else f"{speeds['float']['evaluation'] + speed['evaluation']:.1f}",
         "no model" if speed is None else f"{speed['score']:.4f}",
         "" if speed is None else f"{speed['speedup']:.2f} [{speed['low']:.2f}-{speed['high']:.2f}]",
     )

@@ -48,6 +48,9 @@ def default_collate(items: Sequence[Any], numbers: Sequence[int] | None = None) 
 
 
 def _stack(values: Sequence[Any], what: str, numbers: Sequence[int]) -> Any:
+    plain = _stack_plain(values)
+    if plain is not None:
+        return plain
     forms = [_form(value) for value in values]
     for form, number in zip(forms, numbers, strict=True):
         if form != forms[0]:
@@ -63,6 +66,16 @@ def _stack(values: Sequence[Any], what: str, numbers: Sequence[int]) -> Any:
         for key in (first if isinstance(first, Mapping) else forms[0])
     }
     return stacked if isinstance(first, Mapping) else tuple(stacked.values())
+
+
+def _stack_plain(values: Sequence[Any]) -> Any:
+    """Stack arrays of one shape, or numbers of one type: most data, and most of what collating costs."""
+    kind = type(values[0])
+    if any(type(value) is not kind for value in values):
+        return None
+    if kind is np.ndarray and all(value.shape == values[0].shape for value in values):
+        return np.stack(values)
+    return np.asarray(values) if kind is int or issubclass(kind, np.generic) else None
 
 
 def _form(value: Any) -> tuple[Any, ...] | None:

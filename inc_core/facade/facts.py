@@ -73,16 +73,16 @@ def as_float(trial: Trial, space: TuningSpace, baseline: Baseline) -> Trial:
 
 
 def compare_speed(
-    adaptor: Adaptor, model: Any, tuned: Any, sample: Any
+    adaptor: Adaptor, model: Any, tuned: Any, sample: Any, max_seconds: float
 ) -> LatencyComparison | None:
-    """Measure both models interleaved on one batch; ``None`` without a batch."""
+    """Measure both models interleaved on one batch, for a bounded time; ``None`` without a batch."""
     if sample is None:
         return None
 
     def runs(native: Any) -> Callable[[], Any]:
         return lambda: adaptor.predict(native, sample)
 
-    return compare_latency(runs(model), runs(tuned))
+    return compare_latency(runs(model), runs(tuned), max_seconds=max_seconds)
 
 
 def _precisions(recipe: Recipe) -> dict[str, dict[str, int]]:

@@ -30,7 +30,7 @@ from inc_core.tuning.loop import tune
 from inc_core.tuning.recall import RecallingRunner
 from inc_core.tuning.results import Results
 from inc_core.tuning.runner import Runner, proposal_width, refuse_in_trial
-from inc_core.tuning.speed import LatencyComparison
+from inc_core.tuning.speed import LatencyComparison, seconds_for
 from inc_core.tuning.trial import Trial, TuningResult
 from inc_core.tuning.workspace import open_run, record_facts
 
@@ -72,7 +72,8 @@ class Run:
         with doing("converting the winner"):
             model, calibration = self._job.builder.build(trial.recipe)
         with doing("timing it against the float model"):
-            latency = compare_speed(adaptor, self.session.opened.model, model, batch)
+            spent = seconds_for(self._result.evaluation_seconds)
+            latency = compare_speed(adaptor, self.session.opened.model, model, batch, spent)
         kept_float = self._keeps_float(trial, latency)
         if kept_float:
             trial = as_float(trial, self._job.space, self._result.baseline)

@@ -55,16 +55,17 @@ def finalists(job: TuningJob, ranking: Ranking, trials: Sequence[Trial]) -> list
     return found if len(found) > 1 else []
 
 
-def refined(job: TuningJob, chosen: Sequence[Trial]) -> list[Trial]:
+def refined(job: TuningJob, chosen: Sequence[Trial], max_seconds: float) -> list[Trial]:
     """Return the finalists with their latencies measured interleaved; journaled, so that it is once.
 
     Args:
         job: Builds the models; its journal may hold the answer.
         chosen: The finalists; latencies are expressed in that of the first.
+        max_seconds: Bound of the comparison, in seconds.
     """
     timed = _recalled(job, chosen)
     if timed is None:
-        timed = _measured(job, chosen)
+        timed = _measured(job, chosen, max_seconds)
         job.journal.append(
             "measured", what=WHAT, value=[[t.number, *vars(t.share).values()] for t in timed]
         )
@@ -81,10 +82,11 @@ def _recalled(job: TuningJob, chosen: Sequence[Trial]) -> list[_Timed] | None:
     return None
 
 
-def _measured(job: TuningJob, chosen: Sequence[Trial]) -> list[_Timed]:
+def _measured(job: TuningJob, chosen: Sequence[Trial], max_seconds: float) -> list[_Timed]:
     with job.console.doing(f"timing {len(chosen)} finalists side by side"):
         models = [job.builder.build(trial.recipe)[0] for trial in chosen]
-        shares = interleaved([partial(job.adaptor.predict, model, job.sample) for model in models])
+        calls = [partial(job.adaptor.predict, model, job.sample) for model in models]
+        shares = interleaved(calls, max_seconds=max_seconds)
     return [_Timed(trial.number, share) for trial, share in zip(chosen, shares, strict=True)]
 
 

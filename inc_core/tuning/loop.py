@@ -37,6 +37,7 @@ from inc_core.tuning.proposals import Forecasts, check_in_space, check_recipes, 
 from inc_core.tuning.runner import Ask, InlineRunner, Outcome, Runner, Terms
 from inc_core.tuning.sequential import Gate
 from inc_core.tuning.signals import StopSignals
+from inc_core.tuning.speed import seconds_for
 from inc_core.tuning.trial import Baseline, Trial, TuningResult
 from inc_core.tuning.trial_run import Built, describe_error, measure_objectives
 
@@ -365,7 +366,7 @@ class _Search:
         chosen = finalists(self.job, self.ranking, self.trials)
         if not chosen:
             return
-        timed = refined(self.job, chosen)
+        timed = refined(self.job, chosen, seconds_for(self._result(stop).evaluation_seconds))
         for trial in timed:
             self.trials[trial.number - 1] = trial
         best = self.ranking.best(timed)

@@ -13,11 +13,12 @@ from inc_core.hookspecs.adaptor import Adaptor
 
 __all__ = ["ObjectiveRun", "size_on_disk"]
 
-# A trial's latency only ranks trials; finalists are compared interleaved (speed.py). Half a second
-# keeps a trial cheap, and five runs are the least that a median is worth.
-LATENCY_SECONDS = 0.5
-MIN_RUNS = 5
-MAX_RUNS = 50
+# A trial's latency only ranks trials; finalists are compared interleaved (speed.py), if they are within
+# 15 % of each other. More runs would say little more; three are the least that have a median, and
+# enough where each is long.
+LATENCY_SECONDS = 0.2
+MIN_RUNS = 3
+MAX_RUNS = 15
 
 
 class ObjectiveRun:
@@ -54,7 +55,7 @@ class ObjectiveRun:
         return size_on_disk(self._adaptor, self._model)
 
     def latency_seconds(self) -> float:
-        """Return the median time of one batch, after one run to warm up; takes about 0.5 s."""
+        """Return the median time of one batch, after one run to warm up; within 0.2 s, or four runs."""
         self.predict()
         start = now = self._clock()
         runs: list[float] = []

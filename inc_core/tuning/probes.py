@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
 from inc_core.data.batches import batch_length, slice_batch
@@ -22,7 +23,7 @@ CHUNK = 4
 
 
 class Probes:
-    """Inputs of up to ``SAMPLES`` samples and the float outputs for them, each made once.
+    """Inputs of up to ``SAMPLES`` samples and the float outputs for them, made once, when needed.
 
     Args:
         adaptor: What predicts.
@@ -41,9 +42,12 @@ class Probes:
         key: Mapping[str, Any],
     ) -> None:
         self._adaptor = adaptor
+        self._model = model
+        self._cache = cache
         self._inputs = _read(adaptor, model, batches)
         self.identity = digest_of_arrays(self._inputs)
-        self._reference = self._float_outputs(model, cache, {**key, "inputs": self.identity})
+        self._key = {**key, "inputs": self.identity}
+        self._references: list[list[Array]] = []
 
     @property
     def samples(self) -> int:
@@ -53,25 +57,31 @@ class Probes:
     def divergence(self, model: Any, samples: int) -> float:
         """Return how far a model's outputs are from the float ones on the first samples."""
         total, left = 0.0, samples
-        for inputs, reference in zip(self._inputs, self._reference, strict=True):
+        ends = accumulate(map(batch_length, self._inputs))
+        count = min(len(self._inputs), sum(end < samples for end in ends) + 1)
+        for inputs, reference in zip(self._inputs, self._float_outputs(count), strict=False):
             used = min(left, batch_length(inputs))
             outputs = as_outputs(self._adaptor.predict(model, inputs))
             total += used * output_divergence(_head(reference, used), _head(outputs, used))
             left -= used
-            if left <= 0:
-                break
         return total / max(1, samples - max(left, 0))
 
-    def _float_outputs(self, model: Any, cache: Cache, key: Mapping[str, Any]) -> list[list[Array]]:
-        known = cache.get_arrays("float_outputs", key)
-        count = len(self._inputs)
-        if known is not None and count and len(known) % count == 0:
-            width = len(known) // count
-            return [known[i * width : (i + 1) * width] for i in range(count)]
-        made = [as_outputs(self._adaptor.predict(model, inputs)) for inputs in self._inputs]
-        if all(array.dtype.kind in "fiub" for arrays in made for array in arrays):
-            cache.put_arrays("float_outputs", key, [a for arrays in made for a in arrays])
-        return made
+    def _float_outputs(self, count: int) -> list[list[Array]]:
+        """Return the float model's outputs for the first ``count`` of the inputs."""
+        have = len(self._references)
+        if have < count:
+            key = {**self._key, "count": count}
+            known = self._cache.get_arrays("float_outputs", key)
+            if known and len(known) % count == 0:
+                width = len(known) // count
+                self._references = [known[i * width : (i + 1) * width] for i in range(count)]
+                return self._references
+            wanted = self._inputs[have:count]
+            self._references += [as_outputs(self._adaptor.predict(self._model, x)) for x in wanted]
+            made = [array for arrays in self._references for array in arrays]
+            if all(array.dtype.kind in "fiub" for array in made):
+                self._cache.put_arrays("float_outputs", key, made)
+        return self._references[:count]
 
 
 def _read(adaptor: Adaptor, model: Any, batches: Callable[[], Iterable[Any]]) -> list[Any]:

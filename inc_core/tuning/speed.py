@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Latency", "LatencyComparison", "Share", "compare_latency", "interleaved"]
+__all__ = ["Latency", "LatencyComparison", "Share", "compare_latency", "interleaved", "seconds_for"]
 
-# Long enough for a 5 % difference to show on a noisy desktop, short against any search.
+# Long enough for a 5 % difference to show on a noisy desktop.
 MAX_SECONDS = 5.0
+# Of the time that evaluations took: a comparison that nobody decides by must stay short against them.
+SHARE_OF_EVALUATIONS = 0.1
+LEAST_SECONDS = 0.2
 MAX_ROUNDS = 200
 MIN_ROUNDS = 5
 WARMUP_ROUNDS = 3
@@ -77,6 +80,17 @@ class LatencyComparison:
         """Inverse of ``to_json``."""
         pair = {name: Latency(**fields[name]) for name in ("baseline", "tuned")}
         return cls(**{**fields, **pair})
+
+
+def seconds_for(evaluations: float) -> float:
+    """Return how long a comparison may take at the end of a search.
+
+    Args:
+        evaluations: Seconds of all evaluations of the search; 0 if there were none.
+    """
+    if evaluations <= 0.0:
+        return MAX_SECONDS
+    return min(MAX_SECONDS, max(LEAST_SECONDS, SHARE_OF_EVALUATIONS * evaluations))
 
 
 def compare_latency(

@@ -156,6 +156,11 @@ class TuningResult:
         spent = 0.0 if self.baseline.from_cache else self.baseline.seconds
         return spent + sum(trial.seconds for trial in self.trials)
 
+    @property
+    def evaluation_seconds(self) -> float:
+        """Return the wall time of all evaluations, those that were found in the cache included."""
+        return self.baseline.seconds + sum(trial.eval_seconds for trial in self.trials)
+
     def best_seen(self) -> Trial | None:
         """Return the accepted best, else the finished trial of best accuracy, else ``None``.
 

@@ -24,6 +24,7 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 # What one recipe deviates on a finite evaluation set, and the share of a loss by which the sum errs.
 LUCK = 0.12
 MISFIT = 0.10
+TIGHT = 0.005  # relative loss: a goal below it is missed by all ops in integers as often as not
 FAR = 10.0  # times the allowed loss: there the link is twice as wrong, as what breaks breaks in its own way
 
 # Choices of one op fail together: an op with outliers is bad in every integer format.
@@ -38,6 +39,10 @@ class Link:
 
     Args:
         criterion: The goal; losses are counted in what it allows.
+
+    Attributes:
+        target: The allowed loss.
+        is_tight: Whether all ops in integers miss the goal as often as not.
     """
 
     def __init__(self, criterion: Criterion) -> None:
@@ -48,6 +53,7 @@ class Link:
         if criterion.higher_is_better and criterion.baseline > 0:
             self._whole = criterion.baseline / self._unit
         self.target = self(allowed)
+        self.is_tight = allowed < TIGHT * abs(criterion.baseline)
 
     def __call__(self, loss: float) -> float:
         """Return the linked loss of a loss in units of the metric."""

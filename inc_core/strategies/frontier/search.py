@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from inc_core.strategies.frontier.loss import Link, LossModel
 from inc_core.strategies.frontier.neighbours import all_selections
 from inc_core.strategies.frontier.outlook import Outlook
 from inc_core.strategies.frontier.prior import make_beliefs
-from inc_core.strategies.frontier.schemes import alternatives
+from inc_core.strategies.frontier.schemes import alternatives, far_closer
 from inc_core.strategies.frontier.sharpen import priorities, sharpen
 from inc_core.strategies.frontier.variables import Variables
 
@@ -39,6 +40,7 @@ Asking: TypeAlias = Generator["Recipe | list[Recipe]", "Trial | list[Trial]", T]
 logger = logging.getLogger("inc_core.strategies")
 
 PROBE_SAMPLES = 128  # as many as the runner keeps
+LOOK_SAMPLES = 32  # enough to see what is three times as far off
 PROBE_UNITS = 1.3  # of evaluations that probes of single ops may cost
 MOST_PROBES = 100
 USUAL_SAMPLES = 5_000  # of an evaluation, where nobody knows
@@ -126,6 +128,10 @@ class Search:
         self.gains = Gains.measure(self.variables, self.context.measure)
         self.outlook = Outlook(self.link, self.gains)
         first = self._first()
+        if self.link.is_tight:
+            # the default often fails then, and too narrowly for its evaluation to end early
+            apart = partial(self._apart, first, samples=LOOK_SAMPLES)
+            self.variables = far_closer(self.space, self.variables, apart)
         value = yield from self._measured(first)
         if not self._done() and self.best is None:
             first, value = yield from self._better_scheme(first, value)
@@ -218,11 +224,13 @@ class Search:
         for other in others:
             if tried >= SCHEME_TRIALS or self.best is not None:
                 break
-            self.variables = other
-            found = self._divergence(first)
+            found = self._apart(first, other)
             if default is not None and (found is None or found >= MUCH_BETTER * default):
                 continue
+            if default is not None and found is not None:
+                default = found  # who is further off than what has just failed would fail, too
             tried += 1
+            self.variables = other
             self.tried.clear()  # a selection is another recipe now
             other_value = yield from self._measured(first)
             if other_value < value:
@@ -232,7 +240,13 @@ class Search:
         return first, value
 
     def _divergence(self, selection: Array) -> float | None:
-        return self.context.measure.divergence(self.variables.recipe(selection), PROBE_SAMPLES)
+        return self._apart(selection, self.variables)
+
+    def _apart(
+        self, selection: Array, variables: Variables, samples: int = PROBE_SAMPLES
+    ) -> float | None:
+        """Return how far the outputs are from float under other model-wide choices."""
+        return self.context.measure.divergence(variables.recipe(selection), samples)
 
     def _hunt(self, selection: Array, value: float) -> None:
         self.hunts += 1

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from cerberus import Validator
+from cerberus.schema import DefinitionSchema
 
 from inc_core.config.load import load_config
+from inc_core.config.schema import schema
 from inc_core.config.types import ComponentConfig, Config, ModelConfig
 from inc_core.errors import ConfigError
 
@@ -141,3 +144,9 @@ def test_a_strategy_may_be_a_name_alone():
 def test_plugins_may_read_recipes_that_the_core_does_not_know():
     conf = {"quantization": {"recipes": {"fold_everything": "on"}}}
     assert load_config(conf).quantization.recipes == {"fold_everything": True}
+
+
+def test_the_schema_is_one_that_cerberus_takes():
+    """It is not checked where documents are, as that takes longer than all else there."""
+    checked = Validator(schema()).schema
+    assert dict(checked) == DefinitionSchema.expand(schema())

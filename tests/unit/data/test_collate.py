@@ -96,3 +96,15 @@ def test_different_labels_are_named():
 def test_different_forms_are_named():
     with pytest.raises(DataError, match="input of sample 1 is a collection with"):
         default_collate([({"a": 1}, 0), ({"b": 1}, 0)])
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.float32, np.bool_])
+def test_labels_keep_the_type_that_they_have(kind):
+    _, labels = default_collate([(np.zeros(2), kind(1)), (np.ones(2), kind(0))])
+    assert labels.dtype == np.asarray(kind(1)).dtype
+    assert labels.tolist() == [1, 0]
+
+
+def test_labels_of_several_types_are_one_array():
+    _, labels = default_collate([(np.zeros(2), 1), (np.ones(2), np.float64(0.5))])
+    assert labels.tolist() == [1.0, 0.5]

@@ -162,6 +162,48 @@ def test_an_option_set_much_closer_to_float_is_tried_before_ops_are_taken_back()
     assert second_proposal(Outputs()).options == ("cross_layer_equalization",)
 
 
+def first_proposal(tolerance, measure):
+    context = StrategyContext(
+        np.random.default_rng(0), BASELINE, Criterion(BASELINE, tolerance), measure=measure
+    )
+    return next(FrontierStrategy().propose(sample_space(), context))
+
+
+def test_where_the_goal_is_near_float_the_option_set_that_is_far_closer_comes_first():
+    assert first_proposal(0.001, Outputs()).options == ("cross_layer_equalization",)
+    assert first_proposal(0.001, NoMeasurements()).options == ()
+
+
+def test_with_a_usual_goal_the_default_comes_first():
+    assert first_proposal(0.01, Outputs()).options == ()
+
+
+class HalfAsFar(Outputs):
+    """Options bring outputs to half the distance, another range rule to 0.6 of it."""
+
+    def divergence(self, recipe, samples):
+        if recipe.options:
+            return 0.5
+        return 0.6 if "kl" in rules_of(recipe) else 1.0
+
+
+def rules_of(recipe):
+    activations = [config.activation for config in recipe.ops.values()]
+    return {activation.algorithm for activation in activations if activation is not None}
+
+
+def test_what_is_further_off_than_an_option_set_that_failed_is_not_tried():
+    criterion = Criterion(BASELINE)
+    context = StrategyContext(np.random.default_rng(0), BASELINE, criterion, measure=HalfAsFar())
+    proposals = FrontierStrategy().propose(sample_space(), context)
+    tried = [next(proposals)]
+    for number in range(1, 4):
+        trial = Trial(number, tried[-1], accuracy=BASELINE - 2 * criterion.allowed)
+        tried.append(proposals.send(trial))
+    assert tried[1].options == ("cross_layer_equalization",)
+    assert all("kl" not in rules_of(recipe) for recipe in tried)
+
+
 def test_near_the_goal_no_option_set_is_tried_on_the_off_chance():
     assert second_proposal(NoMeasurements()).options == ()
 

@@ -48,7 +48,7 @@ def side_by_side(monkeypatch):
     calls = []
 
     def use(*shares):
-        def interleaved(runs):
+        def interleaved(runs, max_seconds):
             for run in runs:
                 run()  # the models are there and work
             calls.append(len(runs))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -239,8 +240,27 @@ class TestProbes:
             adaptor, search.model, lambda: iter([search.data.inputs] * 4), Cache(None), {}
         )
         adaptor.lengths.clear()
-        probes.divergence(search.model, 4)
-        assert adaptor.lengths == [4]
+        for _ in range(2):
+            probes.divergence(search.model, 4)
+        assert adaptor.lengths == [4, 4, 4]  # the float model, and twice the one that is compared
+
+    def test_more_samples_run_the_float_model_on_the_rest_alone(self, search):
+        adaptor = Counting(AdaptorContext("toy"))
+        batches = partial(iter, [search.data.inputs] * 4)
+        probes = Probes(adaptor, search.model, batches, Cache(None), {})
+        probes.divergence(search.model, 6)
+        adaptor.lengths.clear()
+        assert probes.divergence(search.model, 12) == 0.0
+        assert adaptor.lengths == [4] + [4] * 3
+
+    def test_float_outputs_are_found_in_the_cache(self, search, tmp_path):
+        batches = partial(iter, [search.data.inputs] * 4)
+        for expected in ([4, 4], [4]):
+            adaptor = Counting(AdaptorContext("toy"))
+            probes = Probes(adaptor, search.model, batches, Cache(tmp_path), {"model": "a"})
+            adaptor.lengths.clear()
+            assert probes.divergence(search.model, 4) == 0.0
+            assert adaptor.lengths == expected
 
     def test_digests_tell_nests_and_dtypes_apart(self):
         x = np.arange(4, dtype=np.float32)

@@ -5,7 +5,9 @@ import random
 import pytest
 
 from inc_core.tuning.speed import (
+    LEAST_SECONDS,
     MAX_ROUNDS,
+    MAX_SECONDS,
     MIN_ROUNDS,
     NARROW,
     ROUNDS_BETWEEN_LOOKS,
@@ -13,6 +15,7 @@ from inc_core.tuning.speed import (
     LatencyComparison,
     compare_latency,
     interleaved,
+    seconds_for,
 )
 
 
@@ -66,6 +69,15 @@ def test_rounds_alternate_their_order():
     machine = Machine()
     compare(machine, 0.01, 0.01)
     assert machine.calls[6:14] == ["float", "tuned", "tuned", "float"] * 2
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "seconds"),
+    [(0.0, MAX_SECONDS), (0.5, LEAST_SECONDS), (20.0, 2.0), (900.0, MAX_SECONDS)],
+    ids=["none", "short", "usual", "long"],
+)
+def test_a_comparison_is_short_against_the_evaluations_of_the_search(evaluations, seconds):
+    assert seconds_for(evaluations) == pytest.approx(seconds)
 
 
 def noisy(machine, name, seconds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import onnx
 import onnxruntime as ort
 
 from inc_core.errors import UnsupportedModelError
+from inc_core.machine import usable_cores
 from inc_core.quant.spec import TensorKey
 from inc_onnx.graph import Graph
 from inc_onnx.kernels.native.library import register, uses_library
@@ -82,9 +84,17 @@ class OnnxModel:
 
 
 def session_options(threads: int = 0) -> ort.SessionOptions:
-    """Return the options of every session of this plugin: quiet, with a fixed number of threads."""
+    """Return the options of every session of this plugin: quiet, no more threads than cores.
+
+    Args:
+        threads: Of one inference; 0 leaves it to the runtime, which asks the processor for its cores and
+            not the process for those that it may use: two threads that wait for each other on one core
+            take twice the time. So a process that is held to some cores is given as many threads.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions; printed as well they are noise
+    if not threads and usable_cores() < (os.cpu_count() or 1):
+        threads = usable_cores()
     if threads:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
