@@ -35,8 +35,10 @@ MAX_BET = 0.95
 # Capitals are cut here: what is proven need not be proven more, and floats end somewhere.
 ENOUGH = 1e50
 
-# A look costs some 60 us however few samples it is given: smaller batches are put together.
+# A look costs some 150 us however few samples it is given, as much as 2 samples of a small model: batches
+# are put together, late in an evaluation the more so, where it ends later by this share at most.
 LOOK_AFTER = 32
+LOOK_SHARE = 1 / 64
 
 # Sums of floats are as exact as this; closer to the threshold nothing is decided early.
 ROUNDING = 1e-9
@@ -168,7 +170,7 @@ class Screening:
 
     def _look(self, values: Array) -> Verdict | None:
         self._unseen.append(values)
-        if sum(map(len, self._unseen)) < LOOK_AFTER:
+        if sum(map(len, self._unseen)) < max(LOOK_AFTER, LOOK_SHARE * self._seen):
             return None
         gathered, self._unseen = np.concatenate(self._unseen), []
         return self._betting.add(gathered)

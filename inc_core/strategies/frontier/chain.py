@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from inc_core.strategies.frontier.gains import Gains
+if TYPE_CHECKING:
+    from inc_core.strategies.frontier.gains import Gains
 
 __all__ = ["chain_selections"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from inc_core.quant.spec import OpConfig, OpKey
+from inc_core.strategies.frontier.chain import chain_selections
 from inc_core.strategies.frontier.variables import Column, Variables
 
 if TYPE_CHECKING:
@@ -89,11 +91,18 @@ class Gains:
             total / (total + fixed),
         )
 
+    @cached_property
     def most(self) -> float:
-        """Return a saving that no selection exceeds: the best column of each group."""
-        best = np.zeros(int(self.owner.max(initial=-1)) + 1)
-        np.maximum.at(best, self.owner, self.alone)
-        return float(best.sum())
+        """A saving that no selection exceeds; reached where conversions are between neighbours alone."""
+        if not len(self.edges):
+            best = np.zeros(int(self.owner.max(initial=-1)) + 1)
+            np.maximum.at(best, self.owner, self.alone)
+            return float(best.sum())
+        # conversions that are left out only cost, so that what is best without them is a bound
+        near = self.edges[:, 1] == self.edges[:, 0] + 1
+        chain = replace(self, edges=self.edges[near], costs=self.costs[near])
+        free = np.zeros(len(self.alone))
+        return float(chain.of(chain_selections(free, chain, np.zeros(1)))[0])
 
     def of(self, selections: Array) -> Array:
         """Return the saving of each selection, shape ``(K, M)`` to ``(K,)``."""

@@ -35,7 +35,7 @@ class Outlook:
     def __init__(self, link: Link, gains: Gains) -> None:
         self._link = link
         self._gains = gains
-        self.bound = gains.most()
+        self.bound = gains.most
         self.trials_left: int | None = None
         self.beliefs: Beliefs | None = None
 

@@ -201,7 +201,7 @@ class Search:
         """Whether even the fastest selection is hardly faster than the best."""
         if self.best is None:
             return False
-        return self.gains.most() <= self.best_gain * (1.0 + self.effort.left)
+        return self.gains.most <= self.best_gain * (1.0 + self.effort.left)
 
     def _other_modes(self) -> Proposals:
         """Try dynamic for static and the like everywhere: where time is left, speed is measured."""
@@ -369,7 +369,7 @@ class Search:
             return False
         if self.spent >= self.budget:
             return False
-        return self.gains.most() > self.best_gain * (1.0 + ROOM)
+        return self.gains.most > self.best_gain * (1.0 + ROOM)
 
     def _build_up(self) -> Proposals:
         """Find something that passes, if there is any; something better, while the budget lasts."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,6 +36,20 @@ def make_gains(alone, owner=None, costs=(), is_static=None):
 def best_by_hand(losses, gains, budget):
     everything = all_selections(gains.owner, int(gains.owner.max()) + 1)
     return gains.of(everything[everything @ losses <= budget]).max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_selection_saves_more_than_the_most(seed):
+    rng = np.random.default_rng(seed)
+    chain = make_gains(rng.uniform(-0.2, 1.0, 7), costs=rng.uniform(0.0, 0.5, 6))
+    skips = replace(
+        chain,
+        edges=np.vstack([chain.edges, [[0, 3], [2, 6]]]),
+        costs=np.append(chain.costs, [0.3, 0.3]),
+    )
+    nothing = np.zeros(7)
+    assert chain.most == pytest.approx(best_by_hand(nothing, chain, 0.0))  # and it is reached
+    assert best_by_hand(nothing, skips, 0.0) <= skips.most == pytest.approx(chain.most)
 
 
 def make_beliefs(means, powers=(1.0,)):
