@@ -10,7 +10,13 @@ import numpy as np
 
 from inc_core.errors import CalibrationError
 
-__all__ = ["Histogram", "Observer", "TensorStatistics", "sampling_stride"]
+__all__ = [
+    "MAX_ELEMENTS_PER_SAMPLE",
+    "Histogram",
+    "Observer",
+    "TensorStatistics",
+    "sampling_stride",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -24,8 +30,9 @@ MAX_ELEMENTS_PER_SAMPLE = 1 << 15
 # Largest finite float32.
 LARGEST = float(np.finfo(np.float32).max)
 
-# Smallest histogram limit; doubling from here reaches any float32 in 250 steps.
-MIN_LIMIT = 2.0**-126
+# Smallest histogram limit: 1 / width is still a float32. Doubling from here reaches any float32 in 230
+# steps.
+MIN_LIMIT = 2.0**-100
 
 
 @dataclass(frozen=True)
@@ -59,17 +66,19 @@ class Histogram:
         return Histogram(counts, current)
 
     def added(self, values: Array) -> Histogram:
-        """Return the histogram with more values; ``values`` is flat and finite."""
+        """Return the histogram with more values; ``values`` is flat float32 and finite."""
         if values.size == 0:
             return self
         largest = float(max(values.max(), -values.min()))
         # the upper edge is open, so a value on it needs the next power of two
         grown = self.grown(np.nextafter(largest, np.inf))
-        # in float64: a tiny negative value must not underflow to 0, which is another bin
-        bins = np.floor(np.multiply(values, 1 / grown.width, dtype=np.float64)).astype(np.int64)
+        # exact, for the width is a power of two; but where that divides, a tiny negative float32 would
+        # underflow to 0, which is another bin
+        dtype = np.float32 if grown.width <= 1 else np.float64
+        bins = np.multiply(values, dtype(1 / grown.width), dtype=dtype)
+        np.floor(bins, out=bins)
         bins += BINS
-        np.clip(bins, 0, 2 * BINS - 1, out=bins)
-        counts = np.bincount(bins, minlength=2 * BINS)
+        counts = np.bincount(bins.astype(np.intp), minlength=2 * BINS)
         return replace(grown, counts=grown.counts + counts)
 
 
@@ -165,7 +174,7 @@ class Observer:
         if self.needs_values:
             flat = np.ascontiguousarray(array, np.float32).reshape(-1)
             stride = sampling_stride(flat.size, MAX_ELEMENTS_PER_SAMPLE * samples)
-            self._histogram = self._histogram.added(flat[::stride])
+            self._histogram = self._histogram.added(np.ascontiguousarray(flat[::stride]))
         if self.needs_channels and array.ndim > 1:
             axis = self.channel_axis % array.ndim
             others = tuple(dim for dim in range(array.ndim) if dim != axis)

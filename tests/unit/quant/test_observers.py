@@ -71,6 +71,18 @@ def test_every_value_lies_in_a_bin_of_the_histogram(values):
     assert statistics.hi < statistics.histogram.limit
 
 
+def test_smallest_negative_value_is_below_zero_beside_huge_ones():
+    smallest = np.finfo(np.float32).smallest_subnormal
+    histogram = observed([-smallest, smallest, 1e30], needs_values=True).histogram
+    assert list(histogram.counts[BINS - 1 : BINS + 1]) == [1, 1]
+
+
+def test_subnormal_values_are_counted_by_their_sign():
+    histogram = observed([-1e-40, -1e-45, 1e-42], needs_values=True).histogram
+    assert histogram.counts[:BINS].sum() == 2
+    assert histogram.counts[BINS:].sum() == 1
+
+
 def test_growing_leaves_the_histogram_before_it_alone():
     before = Histogram(np.zeros(2 * BINS, np.int64), 1.0).added(np.array([0.5, -0.25]))
     counts = before.counts.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from onnx import TensorProto, helper
 
 from inc_core.errors import UnsupportedModelError
 from inc_core.machine import usable_cores
@@ -19,7 +21,7 @@ from inc_onnx.graph import Graph
 from inc_onnx.kernels.native.library import register, uses_library
 from inc_onnx.weights import WeightCache
 
-__all__ = ["OnnxModel", "new_session", "session_options"]
+__all__ = ["OnnxModel", "inline_bytes", "new_session", "session_options", "write_model"]
 
 # protobuf refuses to serialize 2 GiB or more; the margin leaves room for the graph itself
 INLINE_LIMIT_BYTES = (1 << 31) - (1 << 24)
@@ -101,6 +103,18 @@ def session_options(threads: int = 0) -> ort.SessionOptions:
     return options
 
 
+def inline_bytes(proto: onnx.ModelProto) -> int:
+    """Return the bytes of the weights that are in a model itself, not in files beside it.
+
+    Read off their shapes: ``ByteSize`` of protobuf serializes all of them, and fails beyond 2 GiB.
+    """
+    return sum(
+        math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for tensor in proto.graph.initializer
+        if tensor.data_location != TensorProto.EXTERNAL
+    )
+
+
 def new_session(
     proto: onnx.ModelProto, folder: Path | None, options: ort.SessionOptions
 ) -> ort.InferenceSession:
@@ -114,7 +128,7 @@ def new_session(
             register(options)
         if folder is not None:
             options.add_session_config_entry(_EXTERNAL_FOLDER_KEY, str(folder))
-        if proto.ByteSize() < INLINE_LIMIT_BYTES:
+        if inline_bytes(proto) < INLINE_LIMIT_BYTES:
             source: Any = proto.SerializeToString()
             return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return _session_of_large(proto, folder, options)
@@ -151,8 +165,8 @@ def write_model(
         The path of the graph file.
     """
     path = target / name
-    external = any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer)
-    if not external and proto.ByteSize() < INLINE_LIMIT_BYTES:
+    external = any(t.data_location == TensorProto.EXTERNAL for t in proto.graph.initializer)
+    if not external and inline_bytes(proto) < INLINE_LIMIT_BYTES:
         path.write_bytes(proto.SerializeToString())
         return path
     copy = onnx.ModelProto()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
 __all__ = ["with_shapes"]
 
 # shape arithmetic reads the values of small initializers; of large ones it needs only the shape
-_SMALL_BYTES = 4096
+_SMALL_ELEMENTS = 512
 
 
 def with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -38,7 +40,8 @@ def _outline(proto: onnx.ModelProto) -> onnx.ModelProto:
     outline.graph.value_info.extend(proto.graph.value_info)
     given = {i.name for i in proto.graph.input}
     for tensor in proto.graph.initializer:
-        if tensor.ByteSize() <= _SMALL_BYTES and tensor.data_location != TensorProto.EXTERNAL:
+        is_small = math.prod(tensor.dims) <= _SMALL_ELEMENTS
+        if is_small and tensor.data_location != TensorProto.EXTERNAL:
             outline.graph.initializer.append(tensor)
         elif tensor.name not in given:
             info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)

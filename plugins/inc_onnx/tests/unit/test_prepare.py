@@ -8,6 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from inc_core.errors import UnsupportedModelError
+from inc_onnx import model as module
 from inc_onnx.model import OnnxModel
 from inc_onnx.prepare import prepare
 
@@ -153,6 +154,21 @@ def test_large_weights_are_not_inlined_when_external(net, tmp_path, workbench):
         bench.adaptor.predict(restored, batches[0]), bench.adaptor.predict(bench.model, batches[0])
     )
     assert {p.name for p in saved.iterdir()} == {"model.onnx", "model.onnx.data"}
+
+
+def test_model_that_is_too_large_for_one_message_runs_from_files(residual_model, monkeypatch):
+    feeds = {"x": np.ones((2, 3, 16, 16), np.float32)}
+    expected = outputs(OnnxModel(residual_model), feeds)[0]
+    monkeypatch.setattr(module, "INLINE_LIMIT_BYTES", module.inline_bytes(residual_model))
+    np.testing.assert_array_equal(outputs(OnnxModel(residual_model), feeds)[0], expected)
+
+
+def test_bytes_inside_a_model_are_those_of_its_weights(residual_model, tmp_path):
+    held = sum(len(t.raw_data) for t in residual_model.graph.initializer)
+    assert module.inline_bytes(residual_model) == held
+    path = tmp_path / "m.onnx"
+    onnx.save(residual_model, path, save_as_external_data=True, location="d", size_threshold=0)
+    assert module.inline_bytes(onnx.load(path, load_external_data=False)) == 0
 
 
 def test_missing_data_file_is_named(net, tmp_path, workbench):
