@@ -1,11 +1,13 @@
 """From a user's module to a graph of torch's operators, traced on one batch.
 
-``torch.export`` first, ``torch.fx`` second; both end in the same operators. The batch dimension, and
-for models of token ids every dimension, stays open.
+Plain modules are recorded (``inc_torch.recording``), which takes a tenth of the time of ``torch.export``; that
+is the way for all others, and ``torch.fx`` before it the last. All end in the same operators. The batch
+dimension, and for models of token ids every dimension, stays open.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch.utils import _pytree as pytree
 from inc_torch.editing import shared_copy
 from inc_torch.naming import assign_names
 from inc_torch.normalize import MutatingError, normalize
+from inc_torch.recording import record
 from inc_torch.signature import InputInfo, Signature, nest_of
 
 __all__ = ["UntraceableError", "capture", "graph_of_program"]
@@ -39,19 +42,20 @@ def capture(
     Raises:
         UntraceableError: If no way leads to a graph.
     """
-    inputs = {name: _at_least_two(tensor) for name, tensor in inputs.items()}
-    ways: tuple[Callable[[], ExportedProgram], ...] = (
-        lambda: _export(module, inputs),
-        lambda: _export(fx.symbolic_trace(module), inputs),
+    inputs = _as_forward_takes_them(module, inputs)
+    ways: tuple[Callable[[], tuple[fx.GraphModule, Signature]], ...] = (
+        lambda: _recorded(module, inputs),
+        lambda: graph_of_program(_export(module, inputs)),
+        lambda: graph_of_program(_export(fx.symbolic_trace(module), inputs)),
     )
     problems = []
     for way in ways:
         try:
-            return graph_of_program(way())
+            return way()
         # a module is anyone's code, and tracing it raises whatever that code or torch raises
         except Exception as error:  # noqa: BLE001
             problems.append(_short(error))
-    raise UntraceableError(problems[0])
+    raise UntraceableError(problems[1])  # torch.export knows best why
 
 
 def graph_of_program(program: ExportedProgram) -> tuple[fx.GraphModule, Signature]:
@@ -69,25 +73,44 @@ def graph_of_program(program: ExportedProgram) -> tuple[fx.GraphModule, Signatur
     nest = _flatten_outputs(program, graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+    return _named(graph), Signature(inputs, nest)
+
+
+def _recorded(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor]
+) -> tuple[fx.GraphModule, Signature]:
+    graph, signature = record(module, inputs, _open_dimensions(inputs))
+    return _named(normalize(graph)), signature
+
+
+def _named(graph: fx.GraphModule) -> fx.GraphModule:
     assign_names(graph)
     for parameter in graph.parameters():
         parameter.requires_grad_(False)
-    return graph, Signature(inputs, nest)
+    return graph
+
+
+def _as_forward_takes_them(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return inputs in the order of ``forward``, of two samples at least."""
+    known = [name for name in inspect.signature(module.forward).parameters if name in inputs]
+    names = [*known, *(name for name in inputs if name not in known)]
+    return {name: _at_least_two(inputs[name]) for name in names}
 
 
 def _export(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> ExportedProgram:
-    shapes = _open_dimensions(inputs)
+    shapes = {
+        name: dict.fromkeys(dims, Dim.AUTO) for name, dims in _open_dimensions(inputs).items()
+    }
     with torch.no_grad():
         return torch.export.export(module, (), dict(inputs), dynamic_shapes=shapes, strict=False)
 
 
-def _open_dimensions(inputs: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def _open_dimensions(inputs: Mapping[str, torch.Tensor]) -> dict[str, range]:
     """Leave the batch open; with token ids among the inputs, every length too."""
     text = any(not t.is_floating_point() and t.dim() > 1 for t in inputs.values())
-    return {
-        name: {dim: Dim.AUTO for dim in range(t.dim() if text else min(t.dim(), 1))}
-        for name, t in inputs.items()
-    }
+    return {name: range(t.dim() if text else min(t.dim(), 1)) for name, t in inputs.items()}
 
 
 def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
