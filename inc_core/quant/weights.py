@@ -10,7 +10,7 @@ from inc_core.errors import QuantizationError
 from inc_core.quant.qparams import QParams, choose_qparams
 from inc_core.quant.spec import TensorSpec
 
-__all__ = ["quantize_weight"]
+__all__ = ["quantize_weight", "weight_qparams"]
 
 Array = np.ndarray[Any, Any]
 
@@ -32,6 +32,13 @@ def quantize_weight(weight: Array, spec: TensorSpec, axis: int | None = 0) -> tu
             asks for another algorithm than minmax.
     """
     values = np.asarray(weight, np.float32)
+    qparams = weight_qparams(values, spec, axis)
+    return qparams.quantize(values), qparams
+
+
+def weight_qparams(weight: Array, spec: TensorSpec, axis: int | None = 0) -> QParams:
+    """Return the ``QParams`` with which ``quantize_weight`` rounds; takes and raises what it does."""
+    values = np.asarray(weight, np.float32)
     if spec.algorithm != "minmax":
         raise QuantizationError(f"weights are quantized by minmax only, received {spec}")
     if values.size == 0 or not np.isfinite(values).all():
@@ -41,14 +48,12 @@ def quantize_weight(weight: Array, spec: TensorSpec, axis: int | None = 0) -> tu
     if values.ndim and axis is not None and not -values.ndim <= axis < values.ndim:
         raise QuantizationError(f"a weight of shape {values.shape} has no axis {axis}")
     if spec.granularity == "per_group":
-        qparams = _group_qparams(values, spec, axis or 0)
-    elif spec.granularity == "per_channel" and axis is not None and values.ndim > 0:
+        return _group_qparams(values, spec, axis or 0)
+    if spec.granularity == "per_channel" and axis is not None and values.ndim > 0:
         axis = axis % values.ndim
         others = tuple(dim for dim in range(values.ndim) if dim != axis)
-        qparams = choose_qparams(values.min(others), values.max(others), spec, axis)
-    else:
-        qparams = choose_qparams(values.min(), values.max(), spec)
-    return qparams.quantize(values), qparams
+        return choose_qparams(values.min(others), values.max(others), spec, axis)
+    return choose_qparams(values.min(), values.max(), spec)
 
 
 def _group_qparams(values: Array, spec: TensorSpec, axis: int) -> QParams:

@@ -1,8 +1,8 @@
 """From a user's module to a graph of torch's operators, traced on one batch.
 
-Plain modules are recorded (``inc_torch.recording``), which takes a tenth of the time of ``torch.export``; that
-is the way for all others, and ``torch.fx`` before it the last. All end in the same operators. The batch
-dimension, and for models of token ids every dimension, stays open.
+Plain modules are recorded (``inc_torch.recording``), in a tenth of the time of ``torch.export``. That is
+the way for all others, and the last is to export what ``torch.fx`` traced. All end in the same operators.
+The batch dimension, and for models of token ids every dimension, stays open.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
-from inc_torch.editing import shared_copy
+from inc_torch.editing import copied_nodes
 from inc_torch.naming import assign_names
 from inc_torch.normalize import MutatingError, normalize
 from inc_torch.recording import record
 from inc_torch.signature import InputInfo, Signature, nest_of
+from inc_torch.static.graphs import Draft
 
 __all__ = ["UntraceableError", "capture", "graph_of_program"]
 
@@ -118,11 +119,11 @@ def _at_least_two(tensor: torch.Tensor) -> torch.Tensor:
     return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor
 
 
-def _module_of(program: ExportedProgram) -> fx.GraphModule:
+def _module_of(program: ExportedProgram) -> Draft:
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
     # a copy has flat tensors in and out, and eval(): the nest is the signature's matter
-    return shared_copy(graph)
+    return Draft(graph, copied_nodes(graph))
 
 
 def _refuse_control_flow(graph: fx.GraphModule) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-from inc_torch.static.prepare import attribute, prepare
+from inc_torch.static.graphs import Draft
+from inc_torch.static.prepare import attribute, bring_into_form
 
 __all__ = ["MutatingError", "constant", "normalize", "replace_constant"]
 
@@ -23,13 +24,16 @@ class MutatingError(Exception):
     """The graph writes into tensors in a way that needs a full functionalization."""
 
 
-def normalize(graph: fx.GraphModule) -> fx.GraphModule:
-    """Return an exported graph in the form that everything else reads.
+def normalize(graph: Draft) -> fx.GraphModule:
+    """Return a traced graph in the form that everything else reads.
+
+    Args:
+        graph: Used up; its tensors are shared.
 
     Raises:
         MutatingError: If it writes to views, to inputs or to its state.
     """
-    graph = prepare(graph)
+    bring_into_form(graph)
     for node in list(graph.graph.nodes):
         if node.target in _CHECKS:
             graph.graph.erase_node(node)
@@ -41,12 +45,10 @@ def normalize(graph: fx.GraphModule) -> fx.GraphModule:
         _recognize_linear(graph, node)
         _lay_out_channels_last(graph, node)
     graph.graph.eliminate_dead_code()
-    graph.delete_all_unused_submodules()
-    _drop_unused_state(graph)
     _mark_constants(graph)
     graph.graph.lint()
-    graph.recompile()
-    return graph
+    # a new module has only what the graph reads
+    return fx.GraphModule(graph, graph.graph)
 
 
 def constant(graph: fx.GraphModule, node: object) -> Tensor | None:
@@ -117,12 +119,3 @@ def _mark_constants(graph: fx.GraphModule) -> None:
         value = constant(graph, node)
         if value is not None:
             node.meta["val"] = value
-
-
-def _drop_unused_state(graph: fx.GraphModule) -> None:
-    used = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
-    for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
-        if name not in used:
-            owner, _, last = name.rpartition(".")
-            module: nn.Module = graph.get_submodule(owner)
-            delattr(module, last)

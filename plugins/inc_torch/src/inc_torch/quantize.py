@@ -13,12 +13,13 @@ from inc_core.quant.bias import bias_correction
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.qparams import QParams
 from inc_core.quant.spec import OpConfig, TensorKey, TensorSpec
-from inc_core.quant.weights import quantize_weight
+from inc_core.quant.weights import weight_qparams
 from inc_torch.capabilities import find_row
-from inc_torch.editing import Editor, shared_copy
+from inc_torch.editing import Editor
 from inc_torch.naming import nodes_by_name, op_name, op_type, tensor_key
 from inc_torch.op_table import Row
 from inc_torch.static import StaticConfig, lower, tensors_of
+from inc_torch.static.graphs import Draft, copy_graph
 from inc_torch.weight_only import Chosen
 
 __all__ = ["BIAS_CORRECTION", "WeightCache", "quantized_graph"]
@@ -36,7 +37,7 @@ class WeightCache:
         """Return the quantization of the weight of that name."""
         key = (name, spec)
         if key not in self._found:
-            self._found[key] = quantize_weight(weight.detach().numpy(), spec, axis=0)[1]
+            self._found[key] = weight_qparams(weight.detach().numpy(), spec, axis=0)
         return self._found[key]
 
 
@@ -66,7 +67,7 @@ def quantized_graph(
     Raises:
         QuantizationError: If there is no such op, or it cannot run its config.
     """
-    editor = Editor(shared_copy(graph), chosen)
+    editor = Editor(copy_graph(graph), chosen)
     nodes = nodes_by_name(editor.module)
     for name in configs:
         if name not in nodes:
@@ -85,8 +86,9 @@ def quantized_graph(
             static[name] = config
         else:
             row.emit(editor, node, config, calibration)
-    edited = editor.finish()
-    return _lower_static(edited, static, calibration, weights, observed) if static else edited
+    if not static:
+        return editor.finish()
+    return _lower_static(editor.finish(Draft), static, calibration, weights, observed)
 
 
 def _lower_static(

@@ -18,6 +18,7 @@ from inc_torch.recording.functions import FUNCTIONS
 from inc_torch.recording.sizes import Sizes, two_sizes
 from inc_torch.recording.tape import Call, NotPlainError, Ref, State, Tape, run
 from inc_torch.signature import InputInfo, Signature, flatten_outputs, nest_of
+from inc_torch.static.graphs import Draft
 
 __all__ = ["record"]
 
@@ -26,7 +27,7 @@ aten = torch.ops.aten
 
 def record(
     module: nn.Module, inputs: Mapping[str, Tensor], open_dimensions: Mapping[str, Collection[int]]
-) -> tuple[fx.GraphModule, Signature]:
+) -> tuple[Draft, Signature]:
     """Return a graph of torch's operators with named modules and known shapes, and what it takes.
 
     Args:
@@ -99,7 +100,7 @@ class _Writer:
             item.meta["nn_module_stack"] = stack
             self._give(item, number)
 
-    def finish(self, other: Tape) -> tuple[fx.GraphModule, Any]:
+    def finish(self, other: Tape) -> tuple[Draft, Any]:
         """Return the graph, and how its outputs are nested."""
         nest = nest_of(self._tape.outputs)
         outputs = [
@@ -109,7 +110,9 @@ class _Writer:
         if nest != nest_of(other.outputs) or outputs[0] != outputs[1]:
             raise NotPlainError("its code returns one thing at one size and another at another")
         self._graph.output(tuple(self._node(one) for one in outputs[0]))
-        return fx.GraphModule(dict(self._tape.state), self._graph), nest
+        draft = Draft(dict(self._tape.state), self._graph)
+        draft.eval()
+        return draft, nest
 
     def _give(self, node: fx.Node, number: int) -> None:
         """Note which node stands for a tensor: the latest, where it was written over."""

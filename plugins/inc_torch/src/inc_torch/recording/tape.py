@@ -243,7 +243,7 @@ class _Parameter:
 def _parameters(target: Any) -> tuple[tuple[_Parameter, ...], Mapping[str, Any]]:
     """Return what an operator takes by position, and the defaults of what it takes by name only."""
     arguments = target._schema.arguments
-    known = [
+    positional = [
         _Parameter(
             one.name,
             isinstance(one.type, torch.ListType),
@@ -251,9 +251,9 @@ def _parameters(target: Any) -> tuple[tuple[_Parameter, ...], Mapping[str, Any]]
             one.default_value if one.has_default_value() else _REQUIRED,
         )
         for one in arguments
+        if not one.kwarg_only
     ]
-    by_name = {one.name: each.default for one, each in zip(arguments, known) if one.kwarg_only}
-    return tuple(each for one, each in zip(arguments, known) if not one.kwarg_only), by_name
+    return tuple(positional), {one.name: one.default_value for one in arguments if one.kwarg_only}
 
 
 def _ordered(

@@ -13,7 +13,7 @@ import torch
 from torch import fx
 
 from inc_torch.static import ops, packed_linear, rounding
-from inc_torch.static.graphs import copy_graph, named_arguments, put_constant
+from inc_torch.static.graphs import Draft, copy_graph, named_arguments, put_constant
 from inc_torch.static.merge import merge_linears
 from inc_torch.static.prepare import attribute
 
@@ -31,10 +31,10 @@ def pack(module: fx.GraphModule) -> fx.GraphModule:
         if rewrite is not None:
             rewrite(packed, node, named_arguments(node))
     packed.graph.eliminate_dead_code()
-    return _with_plain_constants(fx.GraphModule(packed, packed.graph, "PackedModule"))
+    return _with_plain_constants(packed)
 
 
-def _with_plain_constants(module: fx.GraphModule) -> fx.GraphModule:
+def _with_plain_constants(module: Draft) -> fx.GraphModule:
     """Rename tensors to plain attributes: dotted names of buffers cost 1 us each, in every call."""
     taken: dict[str, str] = {}
     constants = {}
@@ -48,7 +48,7 @@ def _with_plain_constants(module: fx.GraphModule) -> fx.GraphModule:
         for n in module.graph.nodes
         if n.op == "call_module"
     }
-    plain = fx.GraphModule(constants | called, module.graph, type(module).__name__)
+    plain = fx.GraphModule(constants | called, module.graph, "PackedModule")
     for name, tensor in constants.items():
         delattr(plain, name)
         plain.__dict__[name] = tensor

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from inc_torch.static import ops
-from inc_torch.static.graphs import copy_graph, named_arguments
+from inc_torch.static.graphs import Draft, copy_graph, named_arguments
 from inc_torch.static.prepare import attribute
 from inc_torch.static.rounding import to_channels_last
 
@@ -35,15 +35,15 @@ MIN_CONVOLUTIONS = 2
 _numbers = itertools.count()
 
 
-def with_regions(module: fx.GraphModule) -> fx.GraphModule:
-    """Return a lowered graph in which every region is a call of a ``Region``; tensors are shared."""
+def with_regions(module: fx.GraphModule) -> Draft:
+    """Return a lowered graph, to be packed, in which every region is a call of a ``Region``."""
     result = copy_graph(module)
     for number, members in enumerate(find_regions(result.graph)):
         convolutions = sum(node.target in (ops.conv, ops.conv_add) for node in members)
         if convolutions >= MIN_CONVOLUTIONS:
             _replace(result, members, f"_region_{number}")
     result.graph.eliminate_dead_code()
-    return fx.GraphModule(result, result.graph, "EagerModule")
+    return result
 
 
 def find_regions(graph: fx.Graph) -> list[list[fx.Node]]:
