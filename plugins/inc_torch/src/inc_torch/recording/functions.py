@@ -98,11 +98,6 @@ def _in_place_or_not(name: str) -> Callable[..., Tensor]:
     return call
 
 
-def _relu6(tape: Tape, input: Tensor, inplace: bool = False) -> Tensor:
-    target = aten.hardtanh_ if inplace else aten.hardtanh
-    return tape.call(target.default, input, 0.0, 6.0)
-
-
 def _hardtanh(
     tape: Tape, input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
@@ -303,7 +298,7 @@ def _table() -> Mapping[Any, Callable[..., Any]]:
             function = getattr(owner, name, None)
             if function is not None:
                 table[function] = partial(_plain, target)
-    for name in ("relu", "hardswish", "silu", "leaky_relu", "elu", "hardsigmoid"):
+    for name in ("relu", "relu6", "hardswish", "silu", "leaky_relu", "elu", "hardsigmoid"):
         table[getattr(F, name)] = _in_place_or_not(name)
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         for owner in (torch, Tensor):
@@ -316,7 +311,6 @@ def _table() -> Mapping[Any, Callable[..., Any]]:
         F.conv1d: _convolution(1),
         F.conv2d: _convolution(2),
         F.conv3d: _convolution(3),
-        F.relu6: _relu6,
         F.hardtanh: _hardtanh,
         F.dropout: _dropout,
         F.batch_norm: _batch_norm,

@@ -17,13 +17,14 @@ __all__ = ["Call", "NotPlainError", "Ref", "State", "Tape", "run"]
 
 aten = torch.ops.aten
 
-# Their result is as large as their first argument, which is looked up here rather than asked of torch: its
-# answer takes 1 ms, as it is worked out in Python for many of them.
+# Of floats, their result has the shape and dtype of their first argument. It is not asked of torch, whose
+# answer takes 1 ms for many of them: it is worked out in Python.
 _LIKE_FIRST = frozenset(
     {aten.batch_norm.default, aten.layer_norm.default, aten.group_norm.default,
-     aten.relu.default, aten.hardtanh.default, aten.hardswish.default, aten.hardsigmoid.default,
-     aten.silu.default, aten.gelu.default, aten.leaky_relu.default, aten.elu.default,
-     aten.sigmoid.default, aten.tanh.default, aten.softmax.int, aten.contiguous.default}
+     aten.relu.default, aten.relu6.default, aten.hardtanh.default, aten.hardswish.default,
+     aten.hardsigmoid.default, aten.silu.default, aten.gelu.default, aten.leaky_relu.default,
+     aten.elu.default, aten.sigmoid.default, aten.tanh.default, aten.softmax.int,
+     aten.contiguous.default}
 )  # fmt: skip
 _REQUIRED = object()
 _AUTOCAST_DEVICES = ("cpu", "cuda")
@@ -132,8 +133,8 @@ class Tape:
             return args[0]  # only operators that write over their first argument and return it
         self.is_calling = True
         try:
-            if target in _LIKE_FIRST:
-                first = self._bare(args[0])
+            first = self._bare(args[0])
+            if target in _LIKE_FIRST and first.is_floating_point():
                 return torch.empty(first.shape, dtype=first.dtype, device="meta")
             if "device" in kwargs:
                 kwargs = {**kwargs, "device": "meta"}

@@ -1,0 +1,226 @@
+"""Recording plain modules: the graph that ``torch.export`` gives, or a refusal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from models import Encoder, ResidualNet, Tokens, TwoTowers, seeded
+from torch import Tensor, nn
+
+from inc_core.errors import UnsupportedModelError
+from inc_torch.capture import capture, graph_of_program
+from inc_torch.naming import assign_names, op_name
+from inc_torch.normalize import normalize
+from inc_torch.recording import NotPlainError, record
+
+
+class Calls(nn.Module):
+    """Runs any function of its layers and input."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.fc, self.norm, self.function = nn.Linear(6, 6), nn.LayerNorm(6), function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+class Squeezed(nn.Module):
+    """A convolution, scaled by what a small net makes of its mean; and functions rather than layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding="same", bias=False), nn.BatchNorm2d(8)
+        self.less, self.more = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
+        self.mean, self.drop, self.act = nn.AdaptiveAvgPool2d(1), nn.Dropout(), nn.Hardswish()
+
+    def forward(self, image: Tensor) -> Tensor:
+        y = self.act(self.norm(self.conv(image)))
+        y = y * torch.sigmoid(self.more(F.silu(self.less(self.mean(y)))))
+        first, second = y.chunk(2, 1)
+        y = F.pad(F.relu6(torch.cat([second, first], 1)), (1, 1))
+        y += 1
+        return self.drop(F.avg_pool2d(y, 2)).mean([2, 3]).softmax(-1)
+
+
+class Attention(nn.Module):
+    """Attention as vision transformers write it: sizes, one product for all three, and unbinding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(16, 48), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        b, n, d = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, 4, d // 4).permute(2, 0, 3, 1, 4).unbind(0)
+        weights = ((q @ k.transpose(-2, -1)) * 0.5).softmax(dim=-1)
+        return self.out((weights @ v).transpose(1, 2).reshape(b, n, d)), x[:, 0, None]
+
+
+class Shared(nn.Module):
+    """One layer in two places, and one weight of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(torch.relu(self.a(x))))
+
+
+def images(*size):
+    return {"image": torch.randn(*(size or (4, 3, 16, 16)))}
+
+
+IDS = torch.randint(0, 50, (4, 10))
+PLAIN = {
+    "residual": (ResidualNet, images()),
+    "two inputs": (TwoTowers, {"a": torch.randn(8, 12), "b": torch.randn(8, 6)}),
+    "ids and mask": (Encoder, {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}),
+    "squeezed": (Squeezed, images()),
+    "attention": (Attention, {"x": torch.randn(3, 9, 16)}),
+    "shared": (Shared, {"x": torch.randn(3, 6)}),
+}
+
+
+def recorded(module, inputs, *, lengths=False):
+    dims = {name: range(t.dim() if lengths else 1) for name, t in inputs.items()}
+    draft, signature = record(module.eval(), inputs, dims)
+    graph = normalize(draft)
+    assign_names(graph)
+    return graph, signature
+
+
+def exported(module, inputs, *, lengths=False):
+    auto = torch.export.Dim.AUTO
+    shapes = {
+        name: dict.fromkeys(range(t.dim() if lengths else 1), auto) for name, t in inputs.items()
+    }
+    with torch.no_grad():
+        program = torch.export.export(module.eval(), (), inputs, dynamic_shapes=shapes)
+    return graph_of_program(program)
+
+
+def ops(graph):
+    """Return what computes tensors, in order; without sizes, and slices that take everything."""
+    found = []
+    for node in graph.graph.nodes:
+        everything = node.target is torch.ops.aten.slice.Tensor and node.args[3] == sys.maxsize
+        if node.op == "call_function" and not everything and "sym_size" not in str(node.target):
+            found.append((str(node.target), op_name(node).split("_")[0]))
+    return found
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_recorded_graph_is_the_exported_one(name):
+    factory, inputs = PLAIN[name]
+    module, lengths = seeded(factory), name == "ids and mask"
+    graph, signature = recorded(module, inputs, lengths=lengths)
+    reference, expected = exported(module, inputs, lengths=lengths)
+    assert ops(graph) == ops(reference)
+    assert signature == expected
+    for more in (inputs, {key: torch.cat([t, t, t]) for key, t in inputs.items()}):
+        values = tuple(more.values())
+        torch.testing.assert_close(graph(*values), reference(*values), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_that_the_code_reads_stays_open():
+    graph, signature = recorded(seeded(Tokens), images(4, 3, 8, 8))
+    assert signature.inputs[0].shape == (None, 3, 8, 8)
+    more = images(7, 3, 8, 8)["image"]
+    torch.testing.assert_close(graph(more)[0], seeded(Tokens)(more), rtol=1e-4, atol=1e-5)
+
+
+def test_multiples_of_a_size_follow_it():
+    graph, _ = recorded(Calls(lambda m, x: x.view(x.shape[0] * 2, -1)), {"x": torch.randn(4, 6)})
+    assert graph(torch.randn(5, 6))[0].shape == (10, 3)
+
+
+def test_lengths_are_open_unless_the_weights_fix_them():
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places = nn.Embedding(50, 4), nn.Parameter(torch.randn(1, 10, 4))
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.words(ids) + self.places
+
+    _, signature = recorded(Positions(), {"ids": IDS}, lengths=True)
+    assert signature.inputs[0].shape == (None, 10)
+    _, signature = recorded(nn.Embedding(50, 4), {"input": IDS}, lengths=True)
+    assert signature.inputs[0].shape == (None, None)
+
+
+@torch.jit.script
+def scripted(x):
+    return x.relu_()
+
+
+def autocast(module, x):
+    with torch.autocast("cpu"):
+        return module.fc(x)
+
+
+REFUSED = {
+    "values decide": lambda m, x: m.fc(x) if bool(x.sum() > 0) else x,
+    "values are read": lambda m, x: x * x[0, 0].item(),
+    "a random number": lambda m, x: x + torch.rand(6),
+    "a tensor of its own": lambda m, x: x + torch.tensor([1.0] * 6),
+    "compiled code": lambda m, x: m.fc(scripted(x)),
+    "its own precision": autocast,
+    "dropout that drops": lambda m, x: F.dropout(x, 0.5, True),
+    "half of a size": lambda m, x: x[: x.shape[0] // 3],
+    "a size in a number": lambda m, x: x * float(x.shape[0]),
+    "more work for more": lambda m, x: sum((x for _ in range(x.shape[0])), x),
+    "another way for many": lambda m, x: m.fc(x) if x.shape[0] < 100 else m.norm(x),
+    "one batch size": lambda m, x: x.view(4, 6) * 2,
+    "an assignment": lambda m, x: x.__setitem__(0, 1.0) or x,
+    "no tensor": lambda m, x: {"a": x, "n": 3},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_plain_is_refused(case):
+    # compiled code wraps the refusal in an error of its own
+    with pytest.raises((NotPlainError, UnsupportedModelError, RuntimeError)):
+        recorded(Calls(REFUSED[case]), {"x": torch.randn(4, 6)})
+
+
+def test_sizes_that_only_happen_to_be_equal_are_left_to_export():
+    class Apart(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+            return a.view(len(a), -1), b.view(len(b), -1)
+
+    with pytest.raises(NotPlainError, match="may differ"):
+        recorded(Apart(), {"a": torch.randn(4, 2, 3), "b": torch.randn(4, 5)})
+
+
+def test_a_module_is_left_as_it_was():
+    class Remembers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.last = nn.Linear(6, 6), None
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.last = self.fc(x)
+            return torch.relu(self.last)
+
+    module = Remembers()
+    graph, _ = recorded(module, {"x": torch.randn(4, 6)})
+    assert module.last is None
+    assert not module.fc._forward_hooks and not module.fc._forward_pre_hooks
+    assert graph.get_parameter("fc.weight").data_ptr() == module.fc.weight.data_ptr()
+
+
+def test_capture_does_not_export_a_plain_module(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("exported")
+
+    monkeypatch.setattr(torch.export, "export", refuse)
+    graph, _ = capture(seeded(ResidualNet), images())
+    assert ops(graph)
