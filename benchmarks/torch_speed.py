@@ -3,7 +3,9 @@
 All variants of a model are timed interleaved in one process with one thread. The float paths are torch's
 best ones: eager, channels-last, and compiled with frozen weights, in float32 and bfloat16. The rivals are FX
 graph mode with the ``x86`` configuration, traced and frozen, and PT2E with inductor (torchao). Preparation is
-CPU time from the float module to the second call, calibration and compilers included.
+CPU time from the float module to the second call, calibration and compilers included. Part of it is running
+the model, which all need alike and which grows with the batch: the passes of the calibration in float, and
+two calls of the result. The rest is what preparing costs by itself.
 
 Models have random, distinct weights (``torch_models.py``), so this says nothing of accuracy; the last column
 only shows that outputs are alike (99.9: equal).
@@ -77,25 +79,36 @@ class Race:
     wanted: Collection[str]
     calls: dict[str, Callable[[], Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    own_seconds: dict[str, float] = field(default_factory=dict)
     outputs: dict[str, np.ndarray] = field(default_factory=dict)
+    passes: float = 0.0  # seconds of the calibration that runs
 
     def add(self, name: str, prepare: Callable[[], Callable[[torch.Tensor], Any]]) -> None:
         """Prepare a variant and call it twice; what fails is said and left out."""
         if name != FLOAT and name not in self.wanted:
             return
         torch._dynamo.reset()
-        start = cpu_seconds()
+        self.passes, start = 0.0, cpu_seconds()
         try:
             ready = prepare()
             inputs = self.inputs
             output = ready(inputs)
+            called = cpu_seconds()
             ready(inputs)
         except Exception as error:  # noqa: BLE001  # a rival that cannot run is a result, too
             print(f"  {name}: failed, {type(error).__name__}: {str(error).splitlines()[0][:120]}")
             return
-        self.seconds[name] = cpu_seconds() - start
+        end = cpu_seconds()
+        self.seconds[name] = end - start
+        self.own_seconds[name] = end - start - self.passes - 2 * (end - called)
         self.calls[name] = lambda: ready(inputs)
         self.outputs[name] = output.float().numpy()
+
+    def calibrate(self, run: Callable[..., Any], *arguments: Any) -> None:
+        """Call what runs the model on batches of the calibration, and note how long it takes."""
+        start = cpu_seconds()
+        run(*arguments)
+        self.passes += cpu_seconds() - start
 
 
 def main() -> None:
@@ -136,17 +149,17 @@ def make_race(name: str, layers: int, wanted: Collection[str]) -> Race:
 
 
 def measure(name: str, race: Race, rounds: int) -> None:
-    model, calibration = race.model, race.calibration
+    model = race.model
     is_image = race.inputs.dim() == 4
     race.add(FLOAT, lambda: model)
     if is_image:
         race.add(CHANNELS_LAST, lambda: channels_last(model))
     race.add(BEST, lambda: torch.compile(channels_last(model) if is_image else model))
     race.add(BFLOAT16, lambda: compiled_bfloat16(model, is_image))
-    race.add(FX, lambda: fx_traced(model, calibration))
-    race.add(PT2E, lambda: pt2e(model, calibration))
-    race.add(INC, lambda: inc(model, calibration))
-    race.add(INC_COMPILED, lambda: compiled(inc(model, calibration)))
+    race.add(FX, lambda: fx_traced(race))
+    race.add(PT2E, lambda: pt2e(race))
+    race.add(INC, lambda: inc(race))
+    race.add(INC_COMPILED, lambda: compiled(inc(race)))
     report(name, race, rounds)
 
 
@@ -160,42 +173,40 @@ def compiled_bfloat16(model: torch.nn.Module, is_image: bool) -> Callable[[torch
     return lambda x: compiled(x.bfloat16() if is_image else x)
 
 
-def fx_traced(
-    model: torch.nn.Module, calibration: Sequence[torch.Tensor]
-) -> Callable[[torch.Tensor], Any]:
+def fx_traced(race: Race) -> Callable[[torch.Tensor], Any]:
+    calibration = race.calibration
     mapping = get_default_qconfig_mapping("x86").set_object_type(torch.nn.Embedding, None)
-    prepared = prepare_fx(copy.deepcopy(model), mapping, (calibration[0],))
+    prepared = prepare_fx(copy.deepcopy(race.model), mapping, (calibration[0],))
     for batch in calibration:
-        prepared(batch)
+        race.calibrate(prepared, batch)
     return torch.jit.freeze(torch.jit.trace(convert_fx(prepared), calibration[0]))
 
 
-def pt2e(
-    model: torch.nn.Module, calibration: Sequence[torch.Tensor]
-) -> Callable[[torch.Tensor], Any]:
+def pt2e(race: Race) -> Callable[[torch.Tensor], Any]:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
-    exported = torch.export.export(copy.deepcopy(model), (calibration[0],)).module()
+    model, calibration = copy.deepcopy(race.model), race.calibration
+    exported = torch.export.export(model, (calibration[0],)).module()
     prepared = prepare_pt2e(exported, quantizer)
     for batch in calibration:
-        prepared(batch)
+        race.calibrate(prepared, batch)
     return torch.compile(convert_pt2e(prepared))
 
 
-def inc(model: torch.nn.Module, calibration: Sequence[torch.Tensor]) -> torch.nn.Module:
+def inc(race: Race) -> torch.nn.Module:
     """Quantize every op with its best config through ``TorchAdaptor``, ranges only."""
-    batches = [batch.numpy() for batch in calibration]
+    batches = [batch.numpy() for batch in race.calibration]
     adaptor = TorchAdaptor(AdaptorContext("pytorch", "static", threads=1))
-    loaded = adaptor.trace(adaptor.load(model), batches[0])
+    loaded = adaptor.trace(adaptor.load(race.model), batches[0])
     capabilities = adaptor.capabilities(loaded)
     samples = sum(len(batch) for batch in batches)
     recipe = Recipe({c.op: c.configs[0] for c in capabilities}, calib_samples=samples)
     keys = tuple(dict.fromkeys(key for c in capabilities for key in c.activations))
     calibrator = Calibrator(
-        lambda inputs, observers: adaptor.observe(loaded, inputs, observers),
+        lambda inputs, observers: race.calibrate(adaptor.observe, loaded, inputs, observers),
         lambda: iter(batches),
         keys,
         [samples],
@@ -221,25 +232,34 @@ def report(name: str, race: Race, rounds: int) -> None:
             f"{t.ratio:.2f}",
             f"{t.low:.2f}-{t.high:.2f}",
             f"{timing.faster_by(t, times[best]):.2f}",
-            f"{race.seconds[variant]:.1f}",
+            f"{race.seconds[variant]:.2f}",
+            f"{race.own_seconds[variant]:.2f}",
             f"{min(snr_db(race.outputs[FLOAT], race.outputs[variant]), 99.9):.1f}",
         )
         for variant, t in times.items()
     ]
-    header = ("variant", "ms", "x float", "q25-q75", "x best float", "prepare s", "SNR dB")
+    header = (
+        "variant",
+        "ms",
+        "x float",
+        "q25-q75",
+        "x best float",
+        "prepare s",
+        "by itself",
+        "SNR dB",
+    )
     timing.print_table(name, header, rows)
     for rival in (FX, PT2E):
         if rival in times:
-            compare(name, times, race.seconds, rival)
+            compare(name, times, race, rival)
 
 
-def compare(
-    name: str, times: Mapping[str, timing.Timing], seconds: Mapping[str, float], rival: str
-) -> None:
+def compare(name: str, times: Mapping[str, timing.Timing], race: Race, rival: str) -> None:
     ratio = timing.faster_by(times[INC], times[rival])
-    share = seconds[INC] / seconds[rival]
+    share, own = (seconds[INC] / seconds[rival] for seconds in (race.seconds, race.own_seconds))
     line = (
-        f"  {INC!r} is {ratio:.2f} times as fast as {rival!r}, prepared in {share:.2f} of its time"
+        f"  {INC!r} is {ratio:.2f} times as fast as {rival!r}, prepared in {share:.2f} of its time, "
+        f"{own:.2f} without running the model"
     )
     named, goal = GOALS[name]
     if named == rival:

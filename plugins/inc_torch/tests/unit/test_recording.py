@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any
 
@@ -141,19 +142,37 @@ def test_multiples_of_a_size_follow_it():
     assert graph(torch.randn(5, 6))[0].shape == (10, 3)
 
 
-def test_lengths_are_open_unless_the_weights_fix_them():
-    class Positions(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.words, self.places = nn.Embedding(50, 4), nn.Parameter(torch.randn(1, 10, 4))
+class Places(nn.Module):
+    """Adds a parameter to words: one for each place."""
 
-        def forward(self, ids: Tensor) -> Tensor:
-            return self.words(ids) + self.places
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(50, 4), nn.Parameter(torch.randn(1, 10, 4))
 
-    _, signature = recorded(Positions(), {"ids": IDS}, lengths=True)
-    assert signature.inputs[0].shape == (None, 10)
-    _, signature = recorded(nn.Embedding(50, 4), {"input": IDS}, lengths=True)
-    assert signature.inputs[0].shape == (None, None)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.words(x) + self.places
+
+
+def words_then(*layers):
+    return lambda: nn.Sequential(nn.Embedding(50, 4), *layers)
+
+
+@pytest.mark.parametrize(
+    ("factory", "length"),
+    [
+        (words_then(nn.LayerNorm(4)), None),
+        (words_then(nn.LayerNorm((10, 4))), 10),
+        (words_then(nn.BatchNorm1d(10)), 10),
+        (words_then(nn.Flatten(), nn.Linear(40, 2)), 10),
+        (Places, 10),
+    ],
+    ids=["open", "layer norm", "batch norm", "linear", "addition"],
+)
+def test_lengths_are_open_unless_the_weights_fix_them(factory, length):
+    module = factory()
+    (name,) = inspect.signature(module.forward).parameters
+    _, signature = recorded(module, {name: IDS}, lengths=True)
+    assert signature.inputs[0].shape == (None, length)
 
 
 @torch.jit.script

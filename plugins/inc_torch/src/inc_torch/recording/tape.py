@@ -13,19 +13,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from inc_torch.recording.results import result_of
+
 __all__ = ["Call", "NotPlainError", "Ref", "State", "Tape", "run"]
-
-aten = torch.ops.aten
-
-# Of floats, their result has the shape and dtype of their first argument. It is not asked of torch, whose
-# answer takes 1 ms for many of them: it is worked out in Python.
-_LIKE_FIRST = frozenset(
-    {aten.batch_norm.default, aten.layer_norm.default, aten.group_norm.default,
-     aten.relu.default, aten.relu6.default, aten.hardtanh.default, aten.hardswish.default,
-     aten.hardsigmoid.default, aten.silu.default, aten.gelu.default, aten.leaky_relu.default,
-     aten.elu.default, aten.sigmoid.default, aten.tanh.default, aten.softmax.int,
-     aten.contiguous.default}
-)  # fmt: skip
 _REQUIRED = object()
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 
@@ -90,7 +80,7 @@ class Tape:
         }
         self._without_data: dict[str, Tensor] = {}
         self._module: list[tuple[str, type[nn.Module]]] = [("", nn.Module)]
-        self.is_calling = False
+        self.net = _Net()
 
     def add(self, tensor: Tensor) -> int:
         """Give a tensor the next number."""
@@ -131,16 +121,10 @@ class Tape:
     def _result(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if target._schema.is_mutable:
             return args[0]  # only operators that write over their first argument and return it
-        self.is_calling = True
-        try:
-            first = self._bare(args[0])
-            if target in _LIKE_FIRST and first.is_floating_point():
-                return torch.empty(first.shape, dtype=first.dtype, device="meta")
+        with self.net.lifted():
             if "device" in kwargs:
                 kwargs = {**kwargs, "device": "meta"}
-            return target(*map(self._bare, args), **kwargs)
-        finally:
-            self.is_calling = False
+            return result_of(target, [self._bare(one) for one in args], kwargs)
 
     def _bare(self, value: Any) -> Any:
         """Return an argument whose parameters have no data either."""
@@ -196,16 +180,19 @@ class _Watch(TorchFunctionMode):
 class _Net(TorchDispatchMode):
     """Catches operators that ``_Watch`` does not see: those of compiled code."""
 
-    def __init__(self, tape: Tape) -> None:
-        super().__init__()
-        self._tape = tape
-
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        if not self._tape.is_calling:
-            raise NotPlainError(f"{func} is called from where it cannot be seen")
-        return func(*args, **(kwargs or {}))
+        raise NotPlainError(f"{func} is called from where it cannot be seen")
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Let operators through. Were they handed on instead, torch would import its compiler, in 1 s."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
 
 @torch.no_grad()
@@ -227,7 +214,7 @@ def run(
     tape = Tape({**dict(module.named_parameters()), **dict(module.named_buffers())})
     for tensor in inputs.values():
         tape.add(tensor)
-    with tape.following(module), _Net(tape), _Watch(tape, functions):
+    with tape.following(module), tape.net, _Watch(tape, functions):
         tape.outputs = module(**inputs)
     return tape
 

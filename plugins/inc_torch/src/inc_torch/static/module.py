@@ -59,12 +59,14 @@ class StaticModule(nn.Module):
             return self._compiled(*args, **kwargs)
         return self._eager(*args, **kwargs)
 
-    @torch._dynamo.assume_constant_result
     def _is_ready_for_compilers(self) -> bool:
         """Make the packed form on the first compilation; a tracer runs this and keeps the answer."""
         if self._compiled is None:
             object.__setattr__(self, "_compiled", pack(self.lowered))
         return True
+
+    # what torch._dynamo.assume_constant_result does; to import that takes 1.3 s, which only compilers need
+    _is_ready_for_compilers._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {name: value for name, value in self.__dict__.items() if name not in _FORMS}
