@@ -44,7 +44,10 @@ def _same(x: Tensor, *_: Any) -> Shape:
 
 
 def _broadcast(x: Any, other: Any, *_: Any) -> Shape:
-    shapes = [tuple(one.shape) for one in (x, other) if isinstance(one, Tensor)]
+    return _joined(*(tuple(one.shape) for one in (x, other) if isinstance(one, Tensor)))
+
+
+def _joined(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError as error:
@@ -81,20 +84,50 @@ def _convolution(
 ) -> Shape:
     if x.dim() != weight.dim() or x.shape[1] != weight.shape[1] * groups:
         raise RuntimeError(f"a weight {tuple(weight.shape)} convolves {tuple(x.shape)}")
-    rank = x.dim() - 2
-    numbers = [list(one) * (rank // len(one)) for one in (stride, padding, dilation)]
-    windows = zip(x.shape[2:], weight.shape[2:], *numbers, strict=True)
-    return (
-        *(x.shape[0], weight.shape[0]),
-        *(
-            (size + 2 * pad - gap * (reach - 1) - 1) // step + 1
-            for size, reach, step, pad, gap in windows
-        ),
-    )
+    places = _places(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return (x.shape[0], weight.shape[0], *places)
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Shape:
-    if query.shape[:-2] != key.shape[:-2] or key.shape[:-1] != value.shape[:-1]:
+def _max_pool2d(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil_mode: bool = False,
+) -> Shape:
+    places = _places(x.shape[-2:], kernel, stride or kernel, padding, dilation, ceil_mode)
+    return (*x.shape[:-2], *places)
+
+
+def _places(
+    sizes: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
+    ceil_mode: bool = False,
+) -> Shape:
+    """Return how often a window fits; sequences of one number are of that number for each dimension."""
+    rank = len(sizes)
+    spread = [list(one) * (rank // len(one)) for one in (kernel, stride, padding, dilation)]
+    found = []
+    for size, reach, step, pad, gap in zip(sizes, *spread, strict=True):
+        room = size + 2 * pad - gap * (reach - 1) - 1
+        count = (-(-room // step) if ceil_mode else room // step) + 1
+        if ceil_mode and (count - 1) * step >= size + pad:
+            count -= 1  # a window must begin inside the image or its left padding
+        found.append(count)
+    return found
+
+
+def _attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *_: Any
+) -> Shape:
+    weights = (*query.shape[:-1], key.shape[-2])
+    masked = weights if mask is None else _joined(weights, tuple(mask.shape))
+    fits = query.shape[:-2] == key.shape[:-2] and key.shape[:-1] == value.shape[:-1]
+    if not fits or masked != weights:
         raise RuntimeError("the parts of an attention do not fit")
     return (*query.shape[:-1], value.shape[-1])
 
@@ -125,6 +158,7 @@ _SHAPES: Mapping[Any, Callable[..., Shape]] = {
     aten.embedding.default: _embedding,
     aten.conv1d.default: _convolution,
     aten.conv2d.default: _convolution,
+    aten.max_pool2d.default: _max_pool2d,
     aten.scaled_dot_product_attention.default: _attention,
     aten.adaptive_avg_pool2d.default: _adaptive_pool,
 }  # fmt: skip
