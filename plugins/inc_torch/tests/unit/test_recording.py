@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
 import sys
 from typing import Any
 
@@ -210,6 +211,23 @@ def test_what_is_not_plain_is_refused(case):
         recorded(Calls(REFUSED[case]), {"x": torch.randn(4, 6)})
 
 
+class Scaled(torch.Tensor):
+    """A tensor with functions of its own."""
+
+
+def test_weights_that_are_more_than_tensors_are_refused():
+    module = nn.Linear(6, 6)
+    module.weight = nn.Parameter(torch.randn(6, 6).as_subclass(Scaled))
+    with pytest.raises(NotPlainError, match="weight is a Scaled"):
+        recorded(module, {"input": torch.randn(4, 6)})
+
+
+def test_every_node_knows_what_it_gives():
+    graph, _ = recorded(seeded(Attention), {"x": torch.randn(3, 9, 16)})
+    calls = [node for node in graph.graph.nodes if node.op == "call_function"]
+    assert all("val" in node.meta for node in calls)
+
+
 def test_sizes_that_only_happen_to_be_equal_are_left_to_export():
     class Apart(nn.Module):
         def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,3 +261,24 @@ def test_capture_does_not_export_a_plain_module(monkeypatch):
     monkeypatch.setattr(torch.export, "export", refuse)
     graph, _ = capture(seeded(ResidualNet), images())
     assert ops(graph)
+
+
+def test_quantizing_a_plain_module_imports_no_compiler():
+    script = """
+import sys
+import torch
+from inc_core import Quantization
+
+model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2))
+batch = torch.randn(4, 3, 8, 8)
+conf = {"tuning": {"exit_policy": {"max_trials": 1}}}
+quantizer = Quantization(conf)
+quantizer.model = model.eval()
+quantizer.calib_dataloader = [(batch.numpy(), None)]
+quantizer.fit().predict(batch.numpy())
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr

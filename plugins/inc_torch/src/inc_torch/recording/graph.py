@@ -148,6 +148,11 @@ class _Writer:
         if (name, dim) not in self._sized:
             with self._graph.inserting_after(self._inputs[name]):
                 node = self._graph.call_function(aten.sym_size.int, (self._inputs[name], dim))
+            node.meta["val"] = one // factor
             self._sized[name, dim] = node
         size = self._sized[name, dim]
-        return size if factor == 1 else self._graph.call_function(operator.mul, (size, factor))
+        if factor == 1:
+            return size
+        multiple = self._graph.call_function(operator.mul, (size, factor))
+        multiple.meta["val"] = one
+        return multiple

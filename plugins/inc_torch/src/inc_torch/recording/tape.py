@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from inc_torch.recording.results import result_of
 
 __all__ = ["Call", "NotPlainError", "Ref", "State", "Tape", "run"]
+
 _REQUIRED = object()
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 
@@ -212,6 +213,9 @@ def run(
         NotPlainError: If anything else is called, or an operator's arguments cannot be written down.
     """
     tape = Tape({**dict(module.named_parameters()), **dict(module.named_buffers())})
+    for path, tensor in tape.state.items():
+        if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+            raise NotPlainError(f"{path} is a {type(tensor).__name__} of layout {tensor.layout}")
     for tensor in inputs.values():
         tape.add(tensor)
     with tape.following(module), tape.net, _Watch(tape, functions):
