@@ -237,7 +237,7 @@ tuning: {{strategy: {{name: basic}}, accuracy_criterion: {{relative: {task.toler
 CONTENDERS: dict[str, tuple[str, Contender]] = {
     # name: environment, how to call it
     "inc frontier": ("own", inc("frontier")),
-    "inc frontier, effort first": ("own", inc("frontier", "first")),
+    "inc frontier first": ("own", inc("frontier", "first")),
     "inc basic": ("own", inc("basic")),
     "NNCF": ("nncf", nncf(per_channel=True)),
     "NNCF per tensor": ("nncf", nncf(per_channel=False)),
