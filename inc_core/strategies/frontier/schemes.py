@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.strategies.frontier.variables import Variables
 
@@ -15,14 +14,18 @@ MOST = 6
 FAR_CLOSER = 0.3  # of the default's divergence: such an option set loses less in nearly any case
 
 
-def alternatives(space: TuningSpace) -> Iterator[Variables]:
-    """Yield the variables under each other option set, range rule and calibration size."""
+def alternatives(space: TuningSpace, best: Callable[[], Variables]) -> Iterator[Variables]:
+    """Yield the variables under each other option set, range rule and calibration size.
+
+    Args:
+        space: What may be proposed.
+        best: Returns the best so far: range rules and sizes are combined with its options.
+    """
     yield from _rewritten(space)
-    base = space.default()
     for scheme in range(1, _schemes(space)):
-        yield Variables.of(space, base, scheme)
+        yield Variables.of(space, best().base, scheme)
     for samples in space.calib_samples[1:]:
-        yield Variables.of(space, Recipe(base.ops, samples, base.options))
+        yield Variables.of(space, replace(best().base, calib_samples=samples))
 
 
 def far_closer(

@@ -216,26 +216,25 @@ class Search:
 
         A scheme costs no speed, while ops in float do: it comes before the search among these.
         """
-        best, tried = self.variables, 0
-        others = list(alternatives(self.space))
-        default = self._divergence(first) if others else None
-        if default is None and value <= BAD * self.link.target:
+        others = alternatives(self.space, lambda: self.variables)
+        other = next(others, None)
+        least = None if other is None else self._divergence(first)
+        if least is None and value <= BAD * self.link.target:
             return first, value
-        for other in others:
-            if tried >= SCHEME_TRIALS or self.best is not None:
-                break
+        tried = 0
+        while other is not None and tried < SCHEME_TRIALS and self.best is None:
             found = self._apart(first, other)
-            if default is not None and (found is None or found >= MUCH_BETTER * default):
-                continue
-            if default is not None and found is not None:
-                default = found  # who is further off than what has just failed would fail, too
-            tried += 1
-            self.variables = other
-            self.tried.clear()  # a selection is another recipe now
-            other_value = yield from self._measured(first)
-            if other_value < value:
-                best, value = other, other_value
-        self.variables = best
+            if least is None or (found is not None and found < MUCH_BETTER * least):
+                least = found  # who is further off than what has just failed would fail, too
+                tried += 1
+                before, self.variables = self.variables, other
+                self.tried.clear()  # a selection is another recipe now
+                lost = yield from self._measured(first)
+                if lost < value:
+                    value = lost
+                else:
+                    self.variables = before
+            other = next(others, None)
         self.tried = {first.tobytes()}
         return first, value
 

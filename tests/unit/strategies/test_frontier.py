@@ -204,6 +204,26 @@ def test_what_is_further_off_than_an_option_set_that_failed_is_not_tried():
     assert all("kl" not in rules_of(recipe) for recipe in tried)
 
 
+class Combined(Outputs):
+    """Options bring outputs to half the distance, and with another range rule to a fifth."""
+
+    def divergence(self, recipe, samples):
+        closeness = 0.4 if "kl" in rules_of(recipe) else 1.0
+        return closeness * (0.5 if recipe.options else 1.0)
+
+
+def test_range_rules_are_combined_with_the_option_set_that_was_best():
+    criterion = Criterion(BASELINE)
+    context = StrategyContext(np.random.default_rng(0), BASELINE, criterion, measure=Combined())
+    proposals = FrontierStrategy().propose(sample_space(), context)
+    tried = [next(proposals)]
+    for number, losses in enumerate((2.0, 1.8), 1):
+        trial = Trial(number, tried[-1], accuracy=BASELINE - losses * criterion.allowed)
+        tried.append(proposals.send(trial))
+    assert tried[2].options == ("cross_layer_equalization",)
+    assert "kl" in rules_of(tried[2])
+
+
 def test_near_the_goal_no_option_set_is_tried_on_the_off_chance():
     assert second_proposal(NoMeasurements()).options == ()
 
