@@ -14,6 +14,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from inc_core.errors import ConfigError
+from inc_torch.cuda.layout import turn_weights
 from inc_torch.editing import shared_copy
 from inc_torch.leaves import shared_module
 from inc_torch.model import TorchModel
@@ -51,10 +52,17 @@ class Placement:
 
 
 def moved(model: TorchModel, device: torch.device | str) -> TorchModel:
-    """Return a copy of a model on a device; static int8 ops have kernels on the CPU alone."""
+    """Return a copy of a model on a GPU, its weights turned for the kernels there.
+
+    Static int8 ops have kernels on the CPU alone.
+    """
     device = torch.device(device)
     if not model.facts.traced:
-        return TorchModel(shared_module(model.body).to(device), model.facts)
+        body = shared_module(model.body).to(device)
+        for layer in body.modules():
+            if isinstance(layer, fx.GraphModule):
+                turn_weights(layer)
+        return TorchModel(body, model.facts)
     graph = shared_copy(model.graph)
     for node in graph.graph.nodes:
         node.kwargs = map_aggregate(node.kwargs, lambda value: _on(device, value))
@@ -62,7 +70,9 @@ def moved(model: TorchModel, device: torch.device | str) -> TorchModel:
     tensors = {
         name: tensor.detach().to(device) for name, tensor in tensors_of_graph(model.graph).items()
     }
-    return TorchModel(fx.GraphModule(holder_of(tensors), graph.graph), model.facts)
+    there = fx.GraphModule(holder_of(tensors), graph.graph)
+    turn_weights(there)
+    return TorchModel(there, model.facts)
 
 
 def _on(device: torch.device, value: Any) -> Any:

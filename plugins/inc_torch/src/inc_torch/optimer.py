@@ -100,12 +100,15 @@ class _Layer:
         self, graph: fx.GraphModule, node: fx.Node, shape: tuple[int, ...], table: Sequence[Row]
     ) -> None:
         self._table = table
+        weight = node.args[1].meta["val"]
         self._input = _filled(shape)
-        self._graph, self._node = single_op(graph, node, self._input)
-        weight = tuple(node.args[1].meta["val"].shape)
+        self._floating = self._input.to(weight.dtype)
+        self._graph, self._node = single_op(graph, node, self._floating)
         geometry = [str(one) for one in node.args[3:]]
         threads = torch.get_num_threads()
-        self._stem = json.dumps([str(node.target), shape, weight, geometry, threads])
+        dtype = str(weight.dtype).removeprefix("torch.")
+        stem = [str(node.target), dtype, shape, tuple(weight.shape), geometry, threads]
+        self._stem = json.dumps(stem)
 
     def seconds(
         self,
@@ -139,7 +142,7 @@ class _Layer:
             )
             graph.output((rounded,))
             form = fast_form(fx.GraphModule(nn.Module(), graph))
-            known[key] = [self._timed({"": form}, clock)[""]]
+            known[key] = [self._timed({"rounding": form}, clock)["rounding"]]
         return float(known[key][0])
 
     def _form(self, config: OpConfig) -> nn.Module | None:
@@ -176,7 +179,8 @@ class _Layer:
     ) -> dict[str, float]:
         """Return the least seconds of one call of each form, in turn."""
         rounded = ops.quantize(self._input, _SCALE, _ZERO_POINT, self._input.dim() == 4)
-        inputs = {kind: rounded if kind.startswith("static") else self._input for kind in forms}
+        inputs = {kind: rounded if kind.startswith("static") else self._floating for kind in forms}
+        inputs["rounding"] = self._input
         calls = {}
         for kind, form in forms.items():
             form(inputs[kind])

@@ -6,7 +6,6 @@ Triton the reference computes the same on the GPU, slower.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from functools import cache
 from typing import Any
@@ -36,7 +35,7 @@ def register(library: torch.library.Library) -> None:
 @cache
 def cuda_status() -> str:
     """Say which kernels run the operators on CUDA tensors, for the ledger."""
-    if importlib.util.find_spec("triton") is None:
+    if not float8.triton_found():
         return "reference (Triton is not installed: pip install 'inc-torch[cuda]')"
     return "Triton"
 

@@ -6,12 +6,15 @@ product does not take, the same numbers are multiplied in float32.
 
 from __future__ import annotations
 
+import importlib.util
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from inc_core.errors import QuantizationError
 
-__all__ = ["FLOAT8_MAX", "define", "quantize_float8", "supported"]
+__all__ = ["FLOAT8_MAX", "define", "quantize_float8", "supported", "triton_found"]
 
 SCHEMA = "float8_linear(Tensor x, Tensor weight, Tensor scales, Tensor? bias) -> Tensor"
 FLOAT8_MAX = torch.finfo(torch.float8_e4m3fn).max
@@ -47,8 +50,14 @@ def quantize_float8(rows: Tensor) -> tuple[Tensor, Tensor]:
     scales = values.abs().amax(1, keepdim=True) / FLOAT8_MAX
     finite = torch.isfinite(scales)
     safe = torch.where(finite & (scales >= _SMALLEST_SCALE), scales, 1.0)
-    steps = torch.where(finite, values / safe, 0.0).clamp(-FLOAT8_MAX, FLOAT8_MAX)
+    steps = torch.where(finite, values * (1 / safe), 0.0).clamp(-FLOAT8_MAX, FLOAT8_MAX)
     return steps.to(torch.float8_e4m3fn), torch.where(finite, safe, torch.nan)
+
+
+@cache
+def triton_found() -> bool:
+    """Whether Triton is installed; it is not imported."""
+    return importlib.util.find_spec("triton") is not None
 
 
 def supported(device: torch.device) -> bool:
@@ -67,7 +76,7 @@ def reference(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None) ->
 
 def scaled_product(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
     """As ``reference``, by the device's own float8 product; the result is rounded to bfloat16."""
-    q, row_scales = quantize_float8(_rows(x, weight))
+    q, row_scales = _quantized(_rows(x, weight))
     y = torch._scaled_mm(
         q,
         weight.t(),
@@ -83,6 +92,14 @@ def _on_cuda(x: Tensor, weight: Tensor, scales: Tensor, bias: Tensor | None) -> 
     whole = not any(size % _MULTIPLE for size in weight.shape)
     chosen = scaled_product if whole and supported(x.device) else reference
     return chosen(x, weight, scales, bias)
+
+
+def _quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
+    if rows.device.type != "cuda" or not triton_found():
+        return quantize_float8(rows)
+    from inc_torch.cuda import launch
+
+    return launch.quantize_float8(rows.contiguous())
 
 
 def _rows(x: Tensor, weight: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from inc_core.quant.weights import quantize_weight
 from inc_torch.editing import Editor, only_user
 from inc_torch.kernels import Activation, pack_int8_weight
 from inc_torch.op_table import Row
-from inc_torch.rows.requirements import constant_weight
+from inc_torch.rows.requirements import floating_weight
 
 __all__ = ["fused_activation", "rows"]
 
@@ -25,7 +25,7 @@ def rows() -> tuple[Row, ...]:
         Row(
             "Linear",
             OpConfig("dynamic", activation, TensorSpec("int8", "sym", granularity)),
-            constant_weight,
+            floating_weight,
             _emit,
         )
         for granularity in ("per_channel", "per_tensor")
@@ -36,7 +36,7 @@ def _emit(editor: Editor, node: fx.Node, config: OpConfig, calibration: Calibrat
     assert config.weight is not None
     weight = editor.tensor(node.args[1])
     assert weight is not None
-    q_weight, qparams = quantize_weight(weight.numpy(), config.weight, axis=0)
+    q_weight, qparams = quantize_weight(weight.float().numpy(), config.weight, axis=0)
     packed = pack_int8_weight(torch.from_numpy(q_weight))
     scales = torch.from_numpy(qparams.scale.reshape(-1)).expand(packed.out_features).contiguous()
     tail, activation = fused_activation(node)

@@ -10,7 +10,7 @@ from inc_core.quant.spec import OpConfig, TensorSpec
 from inc_torch.cuda.float8 import quantize_float8
 from inc_torch.editing import Editor
 from inc_torch.op_table import Row
-from inc_torch.rows.requirements import constant_weight
+from inc_torch.rows.requirements import floating_weight
 
 __all__ = ["rows"]
 
@@ -19,7 +19,7 @@ def rows() -> tuple[Row, ...]:
     """Return the row of ``Linear``."""
     activation = TensorSpec("fp8_e4m3", "sym")
     weight = TensorSpec("fp8_e4m3", "sym", "per_channel")
-    return (Row("Linear", OpConfig("dynamic", activation, weight), constant_weight, _emit),)
+    return (Row("Linear", OpConfig("dynamic", activation, weight), floating_weight, _emit),)
 
 
 def _emit(editor: Editor, node: fx.Node, config: OpConfig, calibration: Calibration) -> None:

@@ -13,10 +13,10 @@ from torch import fx
 
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.spec import OpConfig, TensorSpec
-from inc_torch.editing import Editor
+from inc_torch.editing import Editor, float_dtype
 from inc_torch.kernels import Compute, pack_int4_weight, pack_int8_weight
 from inc_torch.op_table import Row
-from inc_torch.rows.requirements import constant_weight
+from inc_torch.rows.requirements import floating_weight
 from inc_torch.static.prepare import attribute
 from inc_torch.weight_only import QuantizedWeight
 from inc_torch.weight_only.algorithms import algorithm_of
@@ -40,7 +40,7 @@ def rows() -> tuple[Row, ...]:
         Row(
             "Linear",
             OpConfig("weight_only", weight=spec, reads_inputs=algorithm_of(spec).needs_inputs),
-            constant_weight if bits in _INT4_BITS else _whole_quads,
+            floating_weight if bits in _INT4_BITS else _whole_quads,
             _emit_int4 if bits in _INT4_BITS else _emit_int8,
         )
         for bits in (4, 8, 3, 2, 7, 6, 5)
@@ -50,7 +50,7 @@ def rows() -> tuple[Row, ...]:
 
 def _whole_quads(graph: fx.GraphModule, node: fx.Node) -> str | None:
     """Say why a weight does not fit the 8-bit form, which is stored without its number of inputs."""
-    refused = constant_weight(graph, node)
+    refused = floating_weight(graph, node)
     columns = None if refused else attribute(graph, str(node.args[1].target)).shape[1]
     if columns is None or columns % INPUTS_PER_WORD == 0:
         return refused
@@ -116,4 +116,9 @@ def _scaled_input(editor: Editor, node: fx.Node, chosen: QuantizedWeight) -> fx.
     if chosen.input_scale is None:
         return node.args[0]
     scale = editor.buffer(f"{node.args[1].target}_input_scale", chosen.input_scale)
-    return editor.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], scale))
+    scaled = editor.graph.call_function(torch.ops.aten.mul.Tensor, (node.args[0], scale))
+    computed = float_dtype(node) or torch.float32
+    if computed == torch.float32:
+        return scaled
+    # float32 scales make a float32 product of half precision
+    return editor.graph.call_function(torch.ops.aten.to.dtype, (scaled, computed))
