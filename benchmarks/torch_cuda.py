@@ -5,15 +5,11 @@ CUDA graph over calls with weights of their own, more than the cache holds, divi
 take turns in every round, and a ratio is the median over rounds of the rival's time divided by ours. Ours is
 the whole operator: activations are quantized inside. Of torch's integer and float8 products only the product
 is timed, on activations that are quantized already.
-
-``--model`` times a decoder of two layers through ``Quantization`` on ``device: gpu`` instead.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -22,9 +18,7 @@ try:
     import triton  # noqa: F401 - without it the operators run their reference
 
     import inc_torch.kernels  # noqa: F401 - defines the operators
-    from inc_core import Quantization
     from inc_torch.cuda import layout
-    from inc_torch.devices import moved
 except ImportError as error:
     sys.exit(f"skipped: {error}. Install inc-core and inc-torch[cuda] first.")
 import numpy as np
@@ -48,18 +42,12 @@ ops = torch.ops.inc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", action="store_true", help="a whole model instead")
-    arguments = parser.parse_args()
     timing.print_heading("torch_cuda", "torch", "triton", "inc-torch", clock=clock())
     torch.manual_seed(0)
-    if arguments.model:
-        whole_model()
-    else:
-        print(f"  memory    {copy_bandwidth():.2f} TB/s, read and written, by copying 1 GB")
-        rows = [row for name in LAYERS for m in ROWS for row in measured(name, m)]
-        header = ("layer", "rows", "operator", "us", f"x {FLOAT}", "rival", "x rival")
-        timing.print_table("operators", header, rows)
+    print(f"  memory    {copy_bandwidth():.2f} TB/s, read and written, by copying 1 GB")
+    rows = [row for name in LAYERS for m in ROWS for row in measured(name, m)]
+    header = ("layer", "rows", "operator", "us", f"x {FLOAT}", "rival", "x rival")
+    timing.print_table("operators", header, rows)
 
 
 def clock() -> str:
@@ -182,93 +170,6 @@ def weight(bits: int, n: int, k: int, pack: bool) -> torch.Tensor:
         return torch._convert_weight_to_int4pack(codes, 8) if pack else codes
     values = torch.randn(n, k, device="cuda", dtype=torch.bfloat16)
     return values if bits == 16 else values.to(torch.float8_e4m3fn)
-
-
-class Decoder(torch.nn.Module):
-    """Two layers of a language model, 4096 wide, without attention to earlier tokens' cache."""
-
-    def __init__(self, width: int = 4096, hidden: int = 14336, layers: int = 2, heads: int = 32):
-        super().__init__()
-        self.heads = heads
-        self.layers = torch.nn.ModuleList(Layer(width, hidden) for _ in range(layers))
-
-    def forward(self, x):
-        x = x.to(self.layers[0].out.weight.dtype)
-        for layer in self.layers:
-            x = layer(x, self.heads)
-        return x
-
-
-class Layer(torch.nn.Module):
-    def __init__(self, width: int, hidden: int):
-        super().__init__()
-        linear = torch.nn.Linear
-        self.qkv, self.out = linear(width, 3 * width, bias=False), linear(width, width, bias=False)
-        self.gate, self.up = linear(width, hidden, bias=False), linear(width, hidden, bias=False)
-        self.down = linear(hidden, width, bias=False)
-        self.first, self.second = torch.nn.RMSNorm(width), torch.nn.RMSNorm(width)
-
-    def forward(self, x, heads: int):
-        batch, tokens, width = x.shape
-        q, k, v = (
-            part.reshape(batch, tokens, heads, width // heads).transpose(1, 2)
-            for part in self.qkv(self.first(x)).chunk(3, -1)
-        )
-        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
-        y = self.second(x)
-        return x + self.down(torch.nn.functional.silu(self.gate(y)) * self.up(y))
-
-
-def whole_model() -> None:
-    """Quantize a decoder on the GPU by the façade, and time what it gives back."""
-    rows = []
-    for approach in ("dynamic", "weight_only"):
-        for batch, tokens in ((16, 1), (1, 512)):
-            found = quantized(approach, batch, tokens)
-            rows.append((approach, batch, tokens, *found))
-    header = ("approach", "batch", "tokens", "seconds of fit", "float ms", "ms", "x", "difference")
-    timing.print_table("decoder of two layers, bfloat16", header, rows)
-
-
-def quantized(approach: str, batch: int, tokens: int) -> tuple[str, ...]:
-    """Return what one row of the table of models says."""
-    torch.manual_seed(0)
-    with torch.device("meta"):
-        model = Decoder()
-    model = model.to_empty(device="cpu").bfloat16().eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 1.0 if parameter.dim() == 1 else 0.0, 0.02)
-    inputs = torch.randn(batch, tokens, 4096, dtype=torch.bfloat16)
-    start = time.perf_counter()
-    config = {
-        "model": {"name": "decoder", "framework": "pytorch"},
-        "device": "gpu",
-        "quantization": {"approach": approach},
-        "tuning": {"exit_policy": {"performance_only": True}},
-    }
-    q = Quantization(config)
-    q.model = model
-    q.calib_dataloader = [(inputs.float().numpy(), 0)]
-    tuned = q.fit()
-    seconds = time.perf_counter() - start
-    there, x = model.cuda(), inputs.cuda()
-    ours = moved(tuned.model, "cuda")
-    with torch.no_grad():
-        wanted_result, found = there(x), ours(x)
-        found = found[0] if isinstance(found, tuple) else found
-        times = {"float": Graph([lambda: there(x)] * 8), "ours": Graph([lambda: ours(x)] * 8)}
-        both = [(times["float"].seconds(), times["ours"].seconds()) for _ in range(ROUNDS)]
-    float_ms, our_ms = np.median(both, 0) * 1000
-    difference = (found.float() - wanted_result.float()).norm() / wanted_result.float().norm()
-    ratio_ = np.median([a / b for a, b in both])
-    return (
-        f"{seconds:.1f}",
-        f"{float_ms:.3f}",
-        f"{our_ms:.3f}",
-        f"{ratio_:.2f}",
-        f"{difference:.4f}",
-    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from inc_core.errors import ConfigError
+from inc_torch.cuda import cuda_status
 from inc_torch.cuda.layout import turn_weights
 from inc_torch.editing import shared_copy
 from inc_torch.leaves import shared_module
@@ -52,15 +53,17 @@ class Placement:
 
 
 def moved(model: TorchModel, device: torch.device | str) -> TorchModel:
-    """Return a copy of a model on a GPU, its weights turned for the kernels there.
+    """Return a copy of a model on a device, its weights as the kernels there read them.
 
     Static int8 ops have kernels on the CPU alone.
     """
     device = torch.device(device)
+    # without Triton the reference runs, which reads what CPUs do
+    turns = device.type == "cuda" and cuda_status() == "Triton"
     if not model.facts.traced:
         body = shared_module(model.body).to(device)
         for layer in body.modules():
-            if isinstance(layer, fx.GraphModule):
+            if turns and isinstance(layer, fx.GraphModule):
                 turn_weights(layer)
         return TorchModel(body, model.facts)
     graph = shared_copy(model.graph)
@@ -71,7 +74,8 @@ def moved(model: TorchModel, device: torch.device | str) -> TorchModel:
         name: tensor.detach().to(device) for name, tensor in tensors_of_graph(model.graph).items()
     }
     there = fx.GraphModule(holder_of(tensors), graph.graph)
-    turn_weights(there)
+    if turns:
+        turn_weights(there)
     return TorchModel(there, model.facts)
 
 
