@@ -4,7 +4,7 @@ Trained resnet8, its full test set, a search that goes on for some trials; then 
 finds everything in the cache. CPU seconds of the whole process, of which belong to
 
 * evaluating models (the float one included), building them (rewriting, calibrating, quantizing) and
-  measuring their objectives: what the search is about;
+  measuring their objectives, finalists side by side included: what the search is about;
 * the loop's own cost: the rest. Strategy, journal, cache, digests of the data and of the float model,
   and the part of the float model's evaluation that is made twice to see noise.
 
@@ -49,7 +49,11 @@ CALIBRATION_SAMPLES = 256
 ABOUT = {
     "evaluating": [(MetricEvaluator, "_run")],
     "building": [(Builder, "build")],
-    "measuring": [(trial_run, "measure_objectives"), (loop, "measure_objectives")],
+    "measuring": [
+        (trial_run, "measure_objectives"),
+        (loop, "measure_objectives"),
+        (loop, "refined"),  # the finalists side by side
+    ],
 }
 OWN = {
     "noise check": [(loop, "measure_noise")],
