@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from inc_torch.adaptor import TorchAdaptor
 from inc_torch.formats import export_checkpoint
 from inc_torch.weight_only import algorithms
 
+CLUSTER = Path(__file__).parents[4] / "tests" / "integration"  # dask_cluster.py is there
 ALGORITHMS = ["minmax", "gptq", "awq", "hqq"]
 
 
@@ -220,9 +222,24 @@ def test_a_float_model_is_not_exported(traced, tmp_path):
         export_checkpoint(traced.model, tmp_path)
 
 
+@pytest.fixture
+def dask(monkeypatch, tmp_path):
+    """The runner of a cluster on this machine, with one worker."""
+    pytest.importorskip("distributed")
+    monkeypatch.syspath_prepend(CLUSTER)
+    from dask_cluster import LocalCluster
+
+    cluster = LocalCluster(tmp_path)
+    cluster.have(1)
+    yield {"name": "dask", "address": cluster.address, "workers": 1, "on_engine_loss": "fail"}
+    cluster.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["gptq", "awq"])
-def test_trials_in_other_processes_have_the_samples_too(algorithm, tmp_path):
+@pytest.mark.parametrize("elsewhere", ["process", "dask"])
+def test_trials_in_other_processes_have_the_samples_too(elsewhere, algorithm, request, tmp_path):
+    runner = request.getfixturevalue("dask") if elsewhere == "dask" else {"name": elsewhere}
     rng = np.random.default_rng(9)
     inputs = rng.normal(size=(32, 12)).astype(np.float32)
     data = [(one, int(one.sum() > 0)) for one in inputs]
@@ -237,11 +254,11 @@ def test_trials_in_other_processes_have_the_samples_too(algorithm, tmp_path):
                 "model_wise": {"weight": {"algorithm": algorithm}},
             },
             "tuning": {
-                "runner": {"name": runner},
+                "runner": runner,
                 "strategy": "random",
                 "speed_gate": False,
                 "exit_policy": {"max_trials": 1, "on_goal_not_met": "best_seen"},
-                "workspace": {"path": str(tmp_path / runner)},
+                "workspace": {"path": str(tmp_path / runner["name"])},
             },
         }
         quantizer = Quantization(conf)
@@ -253,6 +270,6 @@ def test_trials_in_other_processes_have_the_samples_too(algorithm, tmp_path):
         assert any(config.reads_inputs for config in trials[0].recipe.ops.values())
         return [(t.status, t.recipe.fingerprint, t.accuracy) for t in trials]
 
-    inline = accuracies("inline")
+    inline = accuracies({"name": "inline"})
     assert inline[0][0] == "ok"
-    assert accuracies("process") == inline
+    assert accuracies(runner) == inline
