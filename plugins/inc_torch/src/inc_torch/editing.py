@@ -75,8 +75,7 @@ class Editor:
 
     def finish(self, form: type[fx.GraphModule] = fx.GraphModule) -> fx.GraphModule:
         """Return the edited graph, without what is no longer read; as a ``Draft`` for further rewriting."""
-        self.graph.eliminate_dead_code()
-        self.graph.lint()
+        self.graph.eliminate_dead_code()  # which checks it, too
         # a new module copies only what the graph reads
         return form(self.module, self.graph)
 

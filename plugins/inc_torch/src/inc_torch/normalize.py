@@ -46,7 +46,6 @@ def normalize(graph: Draft) -> fx.GraphModule:
         _lay_out_channels_last(graph, node)
     graph.graph.eliminate_dead_code()
     _mark_constants(graph)
-    graph.graph.lint()
     # a new module has only what the graph reads
     return fx.GraphModule(graph, graph.graph)
 
