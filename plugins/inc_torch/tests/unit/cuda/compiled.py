@@ -42,7 +42,7 @@ def variants():
     pointers = {"x": "*bf16", "q": "*fp8e4nv"}
     yield "float8 rows", int8_kernels.quantize_rows_float8, pointers, block, {}
     for activation in range(5):
-        for rows in (4096,) if activation else (1, 64, 512):
+        for rows in (64,) if activation else (1, 64, 512, 4096):
             tile = launch.int8_tile(rows, 4096, 4096, 132)
             constants = constants_of(tile) | {"HAS_BIAS": True, "ACTIVATION": activation}
             name = f"int8, activation {activation}, {rows} rows"
