@@ -101,6 +101,16 @@ class GraphWriter:
             self._tensors[tensor] = made
         return self._tensors[tensor]
 
+    def is_integer(self, tensor: str) -> bool:
+        """Whether a quantized op gives a tensor, as integers."""
+        return tensor in self._made
+
+    def quantized_copy(self, tensor: str, moved: str) -> QuantizedTensor:
+        """Return the integer form of ``moved``, which holds the values of a float tensor elsewhere."""
+        made = self._new_tensor(tensor)
+        self.graph.add_node("QuantizeLinear", (moved, made.scale, made.zero_point), [made.name])
+        return made
+
     def dequantized(self, tensor: QuantizedTensor) -> str:
         """Return a float tensor behind a new ``DequantizeLinear``: each reader has its own."""
         output = self.graph.fresh(f"{tensor.name}_dequantized")

@@ -12,6 +12,7 @@ from inc_core.quant.spec import OpConfig
 from inc_onnx.graph import Graph
 from inc_onnx.kernels.bias import fit_weight_to_bias, integer_bias
 from inc_onnx.kernels.specs import weighted_rows
+from inc_onnx.kernels.stem import find_fold, fold_input, pad_channels, set_attributes
 from inc_onnx.topology import source_tensor, tensor_key
 from inc_onnx.weights import QuantizedWeight
 from inc_onnx.writer import GraphWriter, QuantizedTensor
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["KERNELS"]
 
 Array = np.ndarray[Any, Any]
-
-# MLAS runs a 3x3 conv over 3 channels more than twice as slowly as over 4: its direct kernel needs input
-# channels in multiples of 4, and at least 16 output channels in multiples of 4
-_CHANNEL_STEP = 4
-_LEAST_OUTPUT_CHANNELS = 16
 
 
 def requires(graph: Graph, node: NodeProto) -> str | None:
@@ -42,9 +38,14 @@ def requires(graph: Graph, node: NodeProto) -> str | None:
 
 def emit(writer: GraphWriter, node: NodeProto, config: OpConfig, calibration: Calibration) -> None:
     """Write the conv with int8 weight, int32 bias and uint8 input and output."""
-    x = writer.quantized(node.input[0])
+    fold = find_fold(writer, node)
+    x = writer.quantized(node.input[0]) if fold is None else fold_input(writer, node)
     weight, bias = _weight_and_bias(writer, node, config, calibration, x)
-    x, q_weight = _align_channels(writer, node, x, weight.q_weight)
+    if fold is None:
+        x, q_weight = pad_channels(writer, node, x, weight.q_weight)
+    else:
+        q_weight = fold.weight(weight.q_weight)
+        set_attributes(node, fold.attributes)
     stored = writer.stored_weight(node.input[1], q_weight, weight.qparams.scale)
     bias_name = None if bias is None else writer.graph.add_constant(f"{node.name}_bias", bias)
     output = writer.new_output(node)
@@ -83,26 +84,6 @@ def _weight_and_bias(
     x_scale = float(x.qparams.scale)
     quantized = fit_weight_to_bias(values, quantized, bias, x_scale, axis=0)
     return quantized, integer_bias(bias, x_scale, quantized.qparams.scale)
-
-
-def _align_channels(
-    writer: GraphWriter, node: NodeProto, x: QuantizedTensor, q_weight: Array
-) -> tuple[QuantizedTensor, Array]:
-    """Pad input channels with zeros to the step of the fast kernel, where that makes it usable."""
-    out, inside = q_weight.shape[:2]
-    missing = -inside % _CHANNEL_STEP
-    fits = out >= _LEAST_OUTPUT_CHANNELS and out % _CHANNEL_STEP == 0
-    if not missing or not fits or Graph.attribute(node, "group", 1) != 1:
-        return x, q_weight
-    pads = np.zeros(2 * q_weight.ndim, np.int64)
-    pads[q_weight.ndim + 1] = missing
-    amount = writer.constant(("pads", pads.tobytes()), f"{node.name}_pads", pads)
-    name = writer.graph.fresh(f"{x.name}_aligned")
-    writer.graph.add_node("Pad", [x.name, amount, x.zero_point], [name])
-    aligned = QuantizedTensor(name, x.scale, x.zero_point, x.qparams)
-    widths = [(0, 0)] * q_weight.ndim
-    widths[1] = (0, missing)
-    return aligned, np.pad(q_weight, widths)
 
 
 def float_bias(graph: Graph, node: NodeProto, position: int) -> Array | None:
