@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import onnxruntime as ort
 from onnx import NodeProto
 
 from inc_core.quant.spec import TensorKey
@@ -32,19 +33,27 @@ _MOVES = frozenset(
         "Slice",
         "Split",
         "Expand",
-        "DepthToSpace",
     }
 )
+# and since which version of it others run so
+_MOVES_SINCE = {"DepthToSpace": (1, 21)}
 _FUSES_ACTIVATION = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul"})
 
 
 def moved_input(graph: Graph, node: NodeProto) -> str | None:
     """Return the tensor whose values a node only moves (a pass-through op); ``None`` for other ops."""
-    if node.op_type not in _MOVES or node.domain not in ("", "ai.onnx"):
+    if not _moves(node.op_type) or node.domain not in ("", "ai.onnx"):
         return None
     if node.op_type == "MaxPool" and (len(node.output) > 1 or graph.opset < 12):
         return None  # indices make no sense of uint8; uint8 itself came with opset 12
     return str(node.input[0]) if graph.is_float(node.input[0]) else None
+
+
+def _moves(op_type: str) -> bool:
+    since = _MOVES_SINCE.get(op_type)
+    if since is None:
+        return op_type in _MOVES
+    return tuple(map(int, ort.__version__.split(".")[:2])) >= since
 
 
 def source_tensor(graph: Graph, tensor: str) -> str:
