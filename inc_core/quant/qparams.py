@@ -47,7 +47,8 @@ class QParams:
         # float32 is exact for every integer that is not clipped; in place, for large weights
         q_values = np.asarray(values / scale)
         np.rint(q_values, out=q_values)
-        q_values += zero_point.astype(q_values.dtype)
+        if zero_point.any():
+            q_values += zero_point.astype(q_values.dtype)
         np.clip(q_values, qmin, qmax, out=q_values)
         return q_values.astype(STORAGE[qmin < 0])
 

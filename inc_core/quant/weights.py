@@ -41,28 +41,39 @@ def weight_qparams(weight: Array, spec: TensorSpec, axis: int | None = 0) -> QPa
     values = np.asarray(weight, np.float32)
     if spec.algorithm != "minmax":
         raise QuantizationError(f"weights are quantized by minmax only, received {spec}")
-    if values.size == 0 or not np.isfinite(values).all():
-        raise QuantizationError(
-            f"a weight of shape {values.shape} is empty or holds NaN or infinite values"
-        )
     if values.ndim and axis is not None and not -values.ndim <= axis < values.ndim:
         raise QuantizationError(f"a weight of shape {values.shape} has no axis {axis}")
+    if values.size == 0:
+        raise _unusable(values)
+    along, group_size = None, None
     if spec.granularity == "per_group":
-        return _group_qparams(values, spec, axis or 0)
-    if spec.granularity == "per_channel" and axis is not None and values.ndim > 0:
-        axis = axis % values.ndim
-        others = tuple(dim for dim in range(values.ndim) if dim != axis)
-        return choose_qparams(values.min(others), values.max(others), spec, axis)
-    return choose_qparams(values.min(), values.max(), spec)
+        along, group_size = 1 - (axis or 0) % 2, spec.group_size
+        lo, hi = _group_bounds(values, along, spec)
+    elif spec.granularity == "per_channel" and axis is not None and values.ndim > 0:
+        along = axis % values.ndim
+        others = tuple(dim for dim in range(values.ndim) if dim != along)
+        lo, hi = values.min(others), values.max(others)
+    else:
+        lo, hi = values.min(), values.max()
+    # NaN and infinity pass through both; to look for them in the values takes as long as both
+    if not (np.isfinite(lo).all() and np.isfinite(hi).all()):
+        raise _unusable(values)
+    return choose_qparams(lo, hi, spec, along, group_size)
 
 
-def _group_qparams(values: Array, spec: TensorSpec, axis: int) -> QParams:
+def _unusable(values: Array) -> QuantizationError:
+    return QuantizationError(
+        f"a weight of shape {values.shape} is empty or holds NaN or infinite values"
+    )
+
+
+def _group_bounds(values: Array, along: int, spec: TensorSpec) -> tuple[Array, Array]:
     if values.ndim != 2 or spec.group_size is None:
         raise QuantizationError(
             f"groups need a matrix and a group_size, received shape {values.shape} and {spec}"
         )
-    along = 1 - axis % 2
     starts = np.arange(0, values.shape[along], spec.group_size)
-    lo = np.minimum.reduceat(values, starts, axis=along)
-    hi = np.maximum.reduceat(values, starts, axis=along)
-    return choose_qparams(lo, hi, spec, along, spec.group_size)
+    return (
+        np.minimum.reduceat(values, starts, axis=along),
+        np.maximum.reduceat(values, starts, axis=along),
+    )
