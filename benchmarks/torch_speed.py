@@ -3,9 +3,9 @@
 All variants of a model are timed interleaved in one process with one thread. The float paths are torch's
 best ones: eager, channels-last, and compiled with frozen weights, in float32 and bfloat16. The rivals are FX
 graph mode with the ``x86`` configuration, traced and frozen, and PT2E with inductor (torchao). Preparation is
-CPU time from the float module to the second call, calibration and compilers included. Part of it is running
-the model, which all need alike and which grows with the batch: the passes of the calibration in float, and
-two calls of the result. The rest is what preparing costs by itself.
+CPU time from the float module to the second call, with calibration and compilers, without imports. Part of it
+is running the model, which all need alike and which grows with the batch: the passes of the calibration in
+float, and two calls of the result. The rest is what preparing costs by itself.
 
 Models have random, distinct weights (``torch_models.py``), so this says nothing of accuracy; the last column
 only shows that outputs are alike (99.9: equal).
@@ -43,12 +43,17 @@ except ImportError as error:
     )
 import numpy as np
 import timing
+from torch_fresh import quantized
 
-from inc_core.hookspecs.adaptor import AdaptorContext
-from inc_core.quant.calibrator import Calibrator
-from inc_core.quant.recipe import Recipe
-from inc_torch.adaptor import TorchAdaptor
+import inc_torch.adaptor  # noqa: F401  # imports are no part of what is measured
 from inc_torch.static.inductor import compiled
+
+logging.disable(logging.WARNING)  # of torchao's other backends
+try:
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+except ImportError:
+    x86 = None
 
 FLOAT = "torch float32"
 BEST = "torch float32, compiled"
@@ -119,7 +124,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no compiled variants")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)  # of torchao's other backends
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     inductor.freezing = True
@@ -183,9 +187,8 @@ def fx_traced(race: Race) -> Callable[[torch.Tensor], Any]:
 
 
 def pt2e(race: Race) -> Callable[[torch.Tensor], Any]:
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
-
+    if x86 is None:
+        raise ImportError("torchao is not installed")
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
     model, calibration = copy.deepcopy(race.model), race.calibration
@@ -197,23 +200,7 @@ def pt2e(race: Race) -> Callable[[torch.Tensor], Any]:
 
 
 def inc(race: Race) -> torch.nn.Module:
-    """Quantize every op with its best config through ``TorchAdaptor``, ranges only."""
-    batches = [batch.numpy() for batch in race.calibration]
-    adaptor = TorchAdaptor(AdaptorContext("pytorch", "static", threads=1))
-    loaded = adaptor.trace(adaptor.load(race.model), batches[0])
-    capabilities = adaptor.capabilities(loaded)
-    samples = sum(len(batch) for batch in batches)
-    recipe = Recipe({c.op: c.configs[0] for c in capabilities}, calib_samples=samples)
-    keys = tuple(dict.fromkeys(key for c in capabilities for key in c.activations))
-    calibrator = Calibrator(
-        lambda inputs, observers: race.calibrate(adaptor.observe, loaded, inputs, observers),
-        lambda: iter(batches),
-        keys,
-        [samples],
-        ("minmax",),
-        (),
-    )
-    return adaptor.quantize(loaded, recipe, calibrator.calibration(samples))
+    return quantized(race.model, race.calibration, race.calibrate)
 
 
 def cpu_seconds() -> float:
