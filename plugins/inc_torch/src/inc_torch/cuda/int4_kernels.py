@@ -65,8 +65,7 @@ def codes_of(byte, zero, DTYPE: tl.constexpr):
 def load_grid(grid, place, mask):
     """Load scales and zero points as float32.
 
-    They are one word because only loads of 32 bits or more are sent for steps ahead: waiting for them costs
-    more than all else.
+    They are one word because only loads of 32 bits or more are sent for steps ahead.
     """
     word = tl.load(grid + place, mask=mask, other=0)
     scale = (word & 0xFFFF).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)

@@ -1,7 +1,8 @@
-"""Triton kernels of the operators; they read the layouts of ``inc_torch.cuda.layout``.
+"""Triton kernels for 8 bits: rows quantized to int8 and to float8, and the int8 product.
 
-What each computes is the contract of ``inc_torch.kernels.reference``; ``launch`` chooses tiles and calls
-them. Set ``TRITON_INTERPRET=1`` before import to run them on CPU tensors, as the tests do.
+They read the layouts of ``inc_torch.cuda.layout``. What each computes is the contract of
+``inc_torch.kernels.reference``; ``launch`` chooses tiles and calls them. Set ``TRITON_INTERPRET=1`` before
+import to run them on CPU tensors, as the tests do.
 """
 
 from __future__ import annotations
@@ -41,13 +42,25 @@ def load_row(x, row, start, columns, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def extent(values, low, high, broken):
+def widened(values, low, high, broken):
     """Widen ``low`` and ``high`` by a vector; ``broken`` becomes 1 at a NaN or an infinity."""
     low = tl.minimum(low, tl.min(values, 0))
     high = tl.maximum(high, tl.max(values, 0))
     # NaN and infinity are what does not vanish when taken from itself
     broken = tl.maximum(broken, tl.max((values - values != 0.0).to(tl.int32), 0))
     return low, high, broken
+
+
+@triton.jit
+def extent(x, row, columns, WHOLE: tl.constexpr, BLOCK: tl.constexpr):
+    """Return the first block of a row, and low, high and broken of all of it."""
+    first = load_row(x, row, 0, columns, BLOCK)
+    low, high, broken = widened(first, 0.0, 0.0, 0)
+    if not WHOLE:
+        for start in range(BLOCK, columns, BLOCK):
+            values = load_row(x, row, start, columns, BLOCK)
+            low, high, broken = widened(values, low, high, broken)
+    return first, low, high, broken
 
 
 @triton.jit
@@ -68,13 +81,7 @@ def quantize_rows(
     has a NaN scale. ``WHOLE``: a block holds the row, which is read once.
     """
     row = tl.program_id(0).to(tl.int64)
-    low, high, broken = 0.0, 0.0, 0
-    if WHOLE:
-        values = load_row(x, row, 0, columns, BLOCK)
-        low, high, broken = extent(values, low, high, broken)
-    else:
-        for start in range(0, columns, BLOCK):
-            low, high, broken = extent(load_row(x, row, start, columns, BLOCK), low, high, broken)
+    first, low, high, broken = extent(x, row, columns, WHOLE, BLOCK)
     scale = tl.div_rn(high - low, 255.0)
     usable = (broken == 0) & (scale >= SMALLEST_SCALE)
     safe = tl.where(usable, scale, 1.0)
@@ -82,39 +89,32 @@ def quantize_rows(
     zero = tl.where(broken == 0, ((-low * inverse) + ROUNDER) - ROUNDER, 0.0)
     tl.store(scales + row, tl.where(broken == 0, safe, float("nan")))
     tl.store(zero_points + row, zero.to(tl.int32) - 128)
-    column = tl.arange(0, BLOCK)
-    if WHOLE:
-        steps = int8_steps(values, inverse, zero, broken)
-        tl.store(q + row * stride + column, steps, mask=column < columns)
-    else:
-        for start in range(0, columns, BLOCK):
+    target = q + row * stride + tl.arange(0, BLOCK)
+    left = columns - tl.arange(0, BLOCK)
+    tl.store(target, int8_steps(first, inverse, zero, broken), mask=left > 0)
+    if not WHOLE:
+        for start in range(BLOCK, columns, BLOCK):
             values = load_row(x, row, start, columns, BLOCK)
             steps = int8_steps(values, inverse, zero, broken)
-            tl.store(q + row * stride + start + column, steps, mask=start + column < columns)
+            tl.store(target + start, steps, mask=left > start)
 
 
 @triton.jit
 def quantize_rows_float8(x, q, scales, columns, WHOLE: tl.constexpr, BLOCK: tl.constexpr):
     """Quantize one row per program to float8 e4m3, symmetric; as ``float8.quantize_float8`` does."""
     row = tl.program_id(0).to(tl.int64)
-    low, high, broken = 0.0, 0.0, 0
-    if WHOLE:
-        values = load_row(x, row, 0, columns, BLOCK)
-        low, high, broken = extent(values, low, high, broken)
-    else:
-        for start in range(0, columns, BLOCK):
-            low, high, broken = extent(load_row(x, row, start, columns, BLOCK), low, high, broken)
+    first, low, high, broken = extent(x, row, columns, WHOLE, BLOCK)
     scale = tl.div_rn(tl.maximum(-low, high), FLOAT8_MAX)
     safe = tl.where((broken == 0) & (scale >= SMALLEST_SCALE), scale, 1.0)
     inverse = tl.div_rn(1.0, safe)
     tl.store(scales + row, tl.where(broken == 0, safe, float("nan")))
-    column = tl.arange(0, BLOCK)
-    if WHOLE:
-        tl.store(q + row * columns + column, float8_of(values, inverse, broken), column < columns)
-    else:
-        for start in range(0, columns, BLOCK):
+    target = q + row * columns + tl.arange(0, BLOCK)
+    left = columns - tl.arange(0, BLOCK)
+    tl.store(target, float8_of(first, inverse, broken), mask=left > 0)
+    if not WHOLE:
+        for start in range(BLOCK, columns, BLOCK):
             steps = float8_of(load_row(x, row, start, columns, BLOCK), inverse, broken)
-            tl.store(q + row * columns + start + column, steps, start + column < columns)
+            tl.store(target + start, steps, mask=left > start)
 
 
 @triton.jit

@@ -24,6 +24,7 @@ SHAPES = {
     "tiles": (130, 131, 300),
     "tiny": (2, 3, 5),
     "many rows": (520, 66, 32),
+    "long rows": (3, 2, 20001),
 }
 ACTIVATIONS = {"none": 0, "relu": 1, "gelu": 2, "gelu tanh": 3, "silu": 4}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -120,9 +121,11 @@ def check_broken(value):
 
 def checks():
     for shape in SHAPES:
-        if shape != "many rows":
+        if shape not in ("many rows", "long rows"):
             yield from checks_of(shape)
     for dtype in DTYPES:
+        yield f"rows, long rows, {dtype}", check_rows, ("long rows", dtype)
+        yield f"float8 rows, long rows, {dtype}", check_float8_rows, ("long rows", dtype)
         yield f"int4, many rows, {dtype}", check_int4, ("many rows", dtype, 32, False, 0, True)
     for value in ("nan", "inf", "-inf"):
         yield f"broken, {value}", check_broken, (value,)
