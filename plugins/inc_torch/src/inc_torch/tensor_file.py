@@ -80,11 +80,15 @@ def _laid(tensor: Tensor, layout: Any) -> Tensor:
     if layout is None:
         return tensor
     if layout == _CHANNELS_LAST:
-        return tensor.contiguous(memory_format=torch.channels_last)
+        # not `contiguous`, which leaves the strides of one channel as they are
+        return torch.empty_like(tensor, memory_format=torch.channels_last).copy_(tensor)
     return widened(tensor, layout)
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
-    if tensor.dim() != 4 or tensor.is_contiguous():
+    """Say it by the strides: a weight of one channel is both, and torch chooses its kernel by them."""
+    if tensor.dim() != 4:
         return False
-    return tensor.is_contiguous(memory_format=torch.channels_last)
+    last = torch.empty(tensor.shape, device="meta", memory_format=torch.channels_last).stride()
+    plain = torch.empty(tensor.shape, device="meta").stride()
+    return tensor.stride() == last != plain

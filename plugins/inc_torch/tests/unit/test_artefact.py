@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from models import Moody, ResidualNet, program, seeded
+from torch import nn
 
 from inc_core.errors import UnsupportedModelError
 from inc_core.hookspecs.adaptor import AdaptorContext
@@ -15,6 +16,7 @@ from inc_core.quant.calibrator import Calibration
 from inc_core.quant.space import TuningSpace
 from inc_core.testing.adaptor_checks.measuring import calibrate
 from inc_torch.adaptor import TorchAdaptor
+from inc_torch.tensor_file import read_tensors, write_tensors
 
 
 @pytest.fixture
@@ -163,3 +165,34 @@ def test_a_model_quantized_without_data_says_why_its_module_is_needed(tmp_path):
         UnsupportedModelError, match=r"\(it was quantized without data.*model=module"
     ):
         dynamic.restore(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "shape", [(16, 1, 3, 3), (16, 8, 1, 1), (16, 8, 3, 3), (1, 1, 1, 1), (1, 8, 3, 3)]
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_weight_comes_back_with_the_strides_that_it_had(tmp_path, shape, layout):
+    weight = torch.empty(shape, memory_format=layout).copy_(torch.randn(shape))
+    (restored,) = read_tensors(tmp_path, write_tensors(tmp_path, {"w": weight})).values()
+    assert torch.equal(restored, weight)
+    assert restored.stride() == weight.stride()
+
+
+def test_a_float_conv_of_one_channel_gives_the_same_bits_at_every_batch_size(adaptor, tmp_path):
+    """Its weight is contiguous in either order, and for 797 images torch has a kernel for each."""
+    torch.manual_seed(0)
+    grey = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()
+    )
+    inputs = np.random.default_rng(0).random((797, 1, 8, 8), np.float32)
+    float_model = adaptor.trace(adaptor.load(grey), inputs[:2])
+    space = TuningSpace(tuple(adaptor.capabilities(float_model)))
+    first = next(iter(space.ops))
+    recipe = space.default().with_ops({first: space.fallback(first)})
+    calibration = calibrate(adaptor, float_model, space, [inputs[:50]])
+    model = adaptor.quantize(float_model, recipe, calibration)
+    adaptor.save(model, tmp_path)
+    restored = adaptor.restore(tmp_path)
+    for batch in (1, 100, 797):
+        some = inputs[:batch]
+        assert np.array_equal(adaptor.predict(restored, some), adaptor.predict(model, some))
