@@ -182,14 +182,15 @@ def test_a_float_conv_of_one_channel_gives_the_same_bits_at_every_batch_size(ada
     """Its weight is contiguous in either order, and for 797 images torch has a kernel for each."""
     torch.manual_seed(0)
     grey = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()
-    )
+        *(nn.Conv2d(1, 16, 3, 1, 1), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()),
+    ).eval()
     inputs = np.random.default_rng(0).random((797, 1, 8, 8), np.float32)
     float_model = adaptor.trace(adaptor.load(grey), inputs[:2])
     space = TuningSpace(tuple(adaptor.capabilities(float_model)))
     first = next(iter(space.ops))
     recipe = space.default().with_ops({first: space.fallback(first)})
-    calibration = calibrate(adaptor, float_model, space, [inputs[:50]])
+    calibration = calibrate(adaptor, float_model, space, [{"input": inputs[:50]}])
     model = adaptor.quantize(float_model, recipe, calibration)
     adaptor.save(model, tmp_path)
     restored = adaptor.restore(tmp_path)
