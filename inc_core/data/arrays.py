@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "as_arrays", "is_plain", "map_leaves"]
+__all__ = ["as_array", "as_arrays", "is_plain", "map_leaves", "raw_bytes"]
 
 _SCALARS = (numbers.Number, str, bytes, np.generic)
 
@@ -63,6 +63,15 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(is_plain, value))
     return isinstance(value, _SCALARS)
+
+
+def raw_bytes(array: np.ndarray[Any, Any]) -> memoryview:
+    """Return the bytes of an array without copying it, unless it lies in memory in another order.
+
+    Args:
+        array: Of any dtype but objects; also one that has no buffer, such as bfloat16 or dates.
+    """
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def _stacked(value: Any) -> Any:

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inc_core.data.source import digest_of, text_of
+from inc_core.data.source import digest_of, read_source, text_of
 
 __all__ = ["Code", "describe_code", "package_version"]
 
@@ -231,7 +231,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 def _source(code: Any) -> str:
     try:
-        return digest_of(inspect.getsource(code))
+        return digest_of(read_source(code))
     except (OSError, TypeError):  # typed into a prompt, or generated
         return digest_of(text_of(code)) if not isinstance(code, type) else code.__qualname__
 

@@ -74,7 +74,9 @@ def _stack_plain(values: Sequence[Any]) -> Any:
     if any(type(value) is not kind for value in values):
         return None
     if kind is np.ndarray and all(value.shape == values[0].shape for value in values):
-        return np.stack(values)
+        shape = values[0].shape
+        # np.stack does the same, but for a view of each sample
+        return np.concatenate(values).reshape(len(values), *shape) if shape else np.stack(values)
     return np.asarray(values) if kind is int or issubclass(kind, np.generic) else None
 
 

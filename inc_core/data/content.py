@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from inc_core.data.arrays import raw_bytes
 from inc_core.data.batches import iter_batches
 from inc_core.data.dataloader import DataLoader
 from inc_core.data.identity import restored_random_state
@@ -37,7 +38,7 @@ class ContentDigest:
             for item in value:
                 self.add(item)
         else:
-            self._add_array(np.ascontiguousarray(value))
+            self._add_array(np.asarray(value))
         self._digest.update(b";")
 
     def hexdigest(self) -> str:
@@ -49,7 +50,7 @@ class ContentDigest:
         if array.dtype.hasobject:
             self._digest.update(repr(array.tolist()).encode())
         else:
-            self._digest.update(array.data if array.size else b"")
+            self._digest.update(raw_bytes(array))
 
 
 def digest_of_arrays(value: Any) -> str:

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from inc_core.data.arrays import as_array
+from inc_core.data.arrays import as_array, raw_bytes
 
-__all__ = ["digest_of", "source_of", "text_of"]
+__all__ = ["digest_of", "read_source", "source_of", "text_of"]
 
 DIGITS = 16
 
@@ -26,9 +26,10 @@ MAX_DEPTH = 6
 MAX_OBJECTS = 10_000
 # Longer texts, and collections of more parts, are digested.
 MAX_SHOWN = 100
-# Bigger arrays are digested by evenly spaced blocks: files mapped into memory are not read whole.
-MAX_BYTES = 64 << 20
-BLOCKS = 64
+# Bigger arrays are digested by evenly spaced blocks: files mapped into memory are not read whole, and data of
+# 100 MB that change in one place alone are rarer than runs that would wait for their digest.
+MAX_BYTES = 16 << 20
+BLOCKS = 256
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (list, tuple, set, frozenset, range)
@@ -179,20 +180,25 @@ def _array_text(value: Any) -> str | None:
 
 def _array_digest(array: np.ndarray[Any, Any]) -> str:
     if array.nbytes <= MAX_BYTES or array.ndim == 0 or len(array) < BLOCKS:
-        return digest_of(np.ascontiguousarray(array).tobytes())
+        return hashlib.sha256(raw_bytes(array)).hexdigest()[:DIGITS]
     digest = hashlib.sha256()
     step = len(array) // BLOCKS
     rows = max(1, len(array) * MAX_BYTES // array.nbytes // BLOCKS)
     for start in [*range(0, len(array) - rows, step), len(array) - rows]:
-        digest.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
+        digest.update(raw_bytes(array[start : start + rows]))
     return digest.hexdigest()[:DIGITS]
 
 
-def _source(code: Any) -> str:
+def read_source(code: Any) -> str:
+    """Return the text of a function or class; of a class as it was when it was first asked for.
+
+    Raises:
+        OSError, TypeError: If it has none: it was typed into a prompt, generated, or compiled.
+    """
     if not isinstance(code, type):
-        return _read_source(code)
+        return inspect.getsource(code)
     if code not in _CLASSES:
-        _CLASSES[code] = _read_source(code)
+        _CLASSES[code] = inspect.getsource(code)
     return _CLASSES[code]
 
 
@@ -200,10 +206,10 @@ def _source(code: Any) -> str:
 _CLASSES: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
-def _read_source(code: Any) -> str:
+def _source(code: Any) -> str:
     name = f"{code.__module__}.{code.__qualname__}"
     try:
-        text = inspect.getsource(code)
+        text = read_source(code)
         # several lambdas may stand in one line, which is the source of each
         text += repr(list(_bytecode(code))) if code.__name__ == "<lambda>" else ""
         return f"{name} {digest_of(text)}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from inc_core.errors import CalibrationError
 from inc_core.quant.batching import batch_length, slice_batch
-from inc_core.quant.observers import Observer, TensorStatistics
+from inc_core.quant.observers import Observer, TensorStatistics, elements_per_sample
 from inc_core.quant.qparams import QParams, choose_qparams
 from inc_core.quant.range_rules import BUILTIN_RANGE_RULES, ChoosesRange
 from inc_core.quant.snapshots import Snapshot
@@ -226,6 +226,8 @@ class Calibrator:
         self._batches = batches
         self._keys = tuple(keys)
         self._sizes = tuple(sorted(set(sizes)))
+        # as many as the smallest size needs: it is a part of the same pass
+        self._elements = elements_per_sample(min(self._sizes, default=1))
         self._rules = {**BUILTIN_RANGE_RULES, **(rules or {})}
         self._needs_values = any(self._rules[name].needs_values for name in algorithms)
         self._channel_keys = frozenset(channel_keys)
@@ -269,7 +271,7 @@ class Calibrator:
         return {
             "tensors": [list(key) for key in self._keys],
             "channels": sorted(list(key) for key in self._channel_keys),
-            "histograms": self._needs_values,
+            "histograms": self._needs_values and self._elements,
             "sizes": list(self._sizes),
         }
 
@@ -298,6 +300,7 @@ class Calibrator:
             needs_values=self._needs_values,
             needs_channels=key in self._channel_keys,
             name=_label(key),
+            max_elements=self._elements,
         )
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Histogram",
     "Observer",
     "TensorStatistics",
+    "elements_per_sample",
     "sampling_stride",
 ]
 
@@ -23,9 +24,12 @@ Array = np.ndarray[Any, Any]
 # Bins on each side of zero: 8 per level of an 8-bit tensor, 32 KB per tensor.
 BINS = 2048
 
-# Elements of one sample that enter the histogram. Ranges stay exact; quantiles from 100 samples of
-# this size are known far better than the choice of samples allows.
+# Elements of one sample that enter the histogram, at most. Ranges stay exact.
 MAX_ELEMENTS_PER_SAMPLE = 1 << 15
+# Of more samples fewer elements of each are enough: a million in all know quantiles far better than the
+# choice of samples allows, for those of one sample are much alike.
+ELEMENTS = 1 << 20
+MIN_ELEMENTS_PER_SAMPLE = 1 << 10
 
 # Largest finite float32.
 LARGEST = float(np.finfo(np.float32).max)
@@ -136,6 +140,7 @@ class Observer:
         needs_channels: Ranges and means per channel are wanted.
         channel_axis: Dimension of the channels.
         name: Of the tensor, for error messages.
+        max_elements: How many elements of each sample enter the histogram, about and at most.
     """
 
     def __init__(
@@ -145,8 +150,10 @@ class Observer:
         needs_channels: bool = False,
         channel_axis: int = 1,
         name: str = "?",
+        max_elements: int = MAX_ELEMENTS_PER_SAMPLE,
     ) -> None:
         self.name = name
+        self.max_elements = max_elements
         self.needs_values = needs_values
         self.needs_channels = needs_channels
         self.channel_axis = channel_axis
@@ -173,7 +180,7 @@ class Observer:
         self._add_range(float(array.min()), float(array.max()), samples)
         if self.needs_values:
             flat = np.ascontiguousarray(array, np.float32).reshape(-1)
-            stride = sampling_stride(flat.size, MAX_ELEMENTS_PER_SAMPLE * samples)
+            stride = sampling_stride(flat.size, self.max_elements * samples)
             self._histogram = self._histogram.added(np.ascontiguousarray(flat[::stride]))
         if self.needs_channels and array.ndim > 1:
             axis = self.channel_axis % array.ndim
@@ -252,6 +259,11 @@ class Observer:
             known_lo, known_hi, known = self._channels
             self._channels = (np.minimum(known_lo, lo), np.maximum(known_hi, hi), known + total)
         self._channel_count += count
+
+
+def elements_per_sample(samples: int) -> int:
+    """Return how many elements of each sample are enough for a histogram over so many samples."""
+    return min(max(ELEMENTS // max(samples, 1), MIN_ELEMENTS_PER_SAMPLE), MAX_ELEMENTS_PER_SAMPLE)
 
 
 def sampling_stride(size: int, limit: int) -> int:

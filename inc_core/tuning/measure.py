@@ -16,9 +16,9 @@ __all__ = ["ObjectiveRun", "size_on_disk"]
 # A trial's latency only ranks trials; finalists are compared interleaved (speed.py), if they are within
 # 15 % of each other. More runs would say little more; three are the least that have a median, and
 # enough where each is long.
-LATENCY_SECONDS = 0.2
+LATENCY_SECONDS = 0.1
 MIN_RUNS = 3
-MAX_RUNS = 15
+MAX_RUNS = 7
 
 
 class ObjectiveRun:
@@ -55,7 +55,7 @@ class ObjectiveRun:
         return size_on_disk(self._adaptor, self._model)
 
     def latency_seconds(self) -> float:
-        """Return the median time of one batch, after one run to warm up; within 0.2 s, or four runs."""
+        """Return the median time of one batch, after one run to warm up; within 0.1 s, or four runs."""
         self.predict()
         start = now = self._clock()
         runs: list[float] = []

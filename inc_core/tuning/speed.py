@@ -15,14 +15,19 @@ __all__ = ["Latency", "LatencyComparison", "Share", "compare_latency", "interlea
 # Long enough for a 5 % difference to show on a noisy desktop.
 MAX_SECONDS = 5.0
 # Of the time that evaluations took: a comparison that nobody decides by must stay short against them.
-SHARE_OF_EVALUATIONS = 0.1
-LEAST_SECONDS = 0.2
-MAX_ROUNDS = 200
-MIN_ROUNDS = 5
-WARMUP_ROUNDS = 3
-# Of a ratio's 95 % interval, relative: two runs of one comparison differ by more on most machines.
+SHARE_OF_EVALUATIONS = 0.05
+LEAST_SECONDS = 0.15
+MAX_ROUNDS = 192
+MIN_ROUNDS = 6  # fewer have no 95 % interval, whatever they show
+WARMUP_ROUNDS = 2  # what is compared was evaluated before
+# Of a ratio's 95 % interval, relative: two runs of one comparison differ by more on most machines. Where
+# there is a large difference, to know it to a tenth either way says as much.
 NARROW = 0.02
-ROUNDS_BETWEEN_LOOKS = 25  # rarely enough that ending at a narrow interval does not make it wrong
+NARROW_OF_DIFFERENCE = 0.2
+CONFIDENCE = 0.95
+# Rounds at which one first looks whether it is narrow, then at twice as many, and so on. Looks are so rare
+# that ending at one leaves the interval its 95 %, which a test simulates.
+FIRST_LOOK = 12
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ class Share:
     @property
     def is_narrow(self) -> bool:
         """Whether more rounds would say little more."""
-        return self.hi - self.lo <= NARROW * self.median
+        difference = NARROW_OF_DIFFERENCE * abs(1.0 - self.median)
+        return self.hi - self.lo <= max(NARROW * self.median, difference)
 
 
 def interleaved(
@@ -167,12 +173,15 @@ def _rounds(
         if clock() - start > max_seconds / 4:
             break
     rounds: list[list[float]] = []
+    look = FIRST_LOOK
     while len(rounds) < MIN_ROUNDS or (len(rounds) < MAX_ROUNDS and clock() - start < max_seconds):
         order = range(len(calls)) if len(rounds) % 2 == 0 else reversed(range(len(calls)))
         seconds = {index: _timed(calls[index], clock) for index in order}
         rounds.append([seconds[index] for index in range(len(calls))])
-        if len(rounds) % ROUNDS_BETWEEN_LOOKS == 0 and _all_narrow(rounds):
-            break
+        if len(rounds) == look:
+            if _all_narrow(rounds):
+                break
+            look *= 2
     return rounds
 
 
@@ -201,10 +210,15 @@ def _summarize(pairs: Sequence[tuple[float, float]]) -> LatencyComparison:
 
 
 def _median_interval(count: int) -> tuple[int, int]:
-    """Return the order statistics that enclose the median with 95 % (binomial, no assumption)."""
-    cumulative = 0.0
+    """Return the order statistics that enclose the median with 95 % (binomial, no assumption).
+
+    The k-th smallest and k-th largest of ``count`` values miss it where fewer than k of them are on one
+    side: with 2 P(B < k), B of ``count`` fair coins. Fewer than 6 values have no such pair; then it is
+    all of them.
+    """
+    misses = 0.0
     for k in range(count // 2):
-        cumulative += math.comb(count, k) / 2.0**count
-        if cumulative > 0.025:
-            return k, count - 1 - k
-    return max(0, (count - 1) // 2), count // 2
+        misses += 2.0 * math.comb(count, k) / 2.0**count
+        if misses > 1.0 - CONFIDENCE:
+            return max(0, k - 1), count - 1 - max(0, k - 1)
+    return 0, max(0, count - 1)

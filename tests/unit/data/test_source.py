@@ -222,3 +222,12 @@ def test_big_arrays_are_digested_by_blocks(monkeypatch):
     changed[-1] = 0
     assert text_of(array) == text_of(array.copy())
     assert text_of(array) != text_of(changed)
+
+
+def test_a_place_that_is_longer_than_the_gap_between_blocks_is_seen(monkeypatch):
+    monkeypatch.setattr(source, "MAX_BYTES", source.BLOCKS * 8)
+    array = np.arange(source.BLOCKS * 40.0)
+    for start in range(0, len(array) - 50, 501):
+        changed = array.copy()
+        changed[start : start + 50] += 1
+        assert text_of(changed) != text_of(array)

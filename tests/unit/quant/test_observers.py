@@ -11,6 +11,7 @@ from inc_core.quant.observers import (
     MAX_ELEMENTS_PER_SAMPLE,
     Histogram,
     Observer,
+    elements_per_sample,
     sampling_stride,
 )
 
@@ -170,6 +171,17 @@ def test_large_tensors_are_thinned_in_the_histogram_but_not_in_the_range(rng):
     statistics = observed(array, needs_values=True)
     assert (statistics.lo, statistics.hi) == (-77, 77)
     assert 0.8 < statistics.histogram.counts.sum() / (2 * MAX_ELEMENTS_PER_SAMPLE) <= 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "elements"), [(1, 1 << 15), (32, 1 << 15), (256, 1 << 12), (100_000, 1 << 10)]
+)
+def test_of_many_samples_fewer_elements_of_each_are_enough(samples, elements, rng):
+    assert elements_per_sample(samples) == elements
+    array = rng.normal(size=(3, 1 << 16)).astype(np.float32)
+    observer = Observer(needs_values=True, max_elements=elements)
+    observer.update(array)
+    assert 0.3 < observer.statistics().histogram.counts.sum() / (3 * elements) <= 1
 
 
 @pytest.mark.parametrize("shape", [(128, 768), (64, 112, 112), (3, 224, 224)], ids=str)

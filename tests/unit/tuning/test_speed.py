@@ -5,12 +5,12 @@ import random
 import pytest
 
 from inc_core.tuning.speed import (
+    FIRST_LOOK,
     LEAST_SECONDS,
     MAX_ROUNDS,
     MAX_SECONDS,
     MIN_ROUNDS,
     NARROW,
-    ROUNDS_BETWEEN_LOOKS,
     WARMUP_ROUNDS,
     LatencyComparison,
     compare_latency,
@@ -68,12 +68,13 @@ def test_a_slower_model_is_called_slower():
 def test_rounds_alternate_their_order():
     machine = Machine()
     compare(machine, 0.01, 0.01)
-    assert machine.calls[6:14] == ["float", "tuned", "tuned", "float"] * 2
+    first = 2 * WARMUP_ROUNDS
+    assert machine.calls[first : first + 8] == ["float", "tuned", "tuned", "float"] * 2
 
 
 @pytest.mark.parametrize(
     ("evaluations", "seconds"),
-    [(0.0, MAX_SECONDS), (0.5, LEAST_SECONDS), (20.0, 2.0), (900.0, MAX_SECONDS)],
+    [(0.0, MAX_SECONDS), (0.5, LEAST_SECONDS), (20.0, 1.0), (900.0, MAX_SECONDS)],
     ids=["none", "short", "usual", "long"],
 )
 def test_a_comparison_is_short_against_the_evaluations_of_the_search(evaluations, seconds):
@@ -94,8 +95,30 @@ def test_fast_models_stop_at_the_number_of_rounds():
 
 def test_a_ratio_that_is_known_narrowly_is_not_timed_further():
     comparison = compare(Machine(), 0.02, 0.01)
-    assert comparison.rounds == ROUNDS_BETWEEN_LOOKS
+    assert comparison.rounds == FIRST_LOOK
     assert comparison.speedup_hi - comparison.speedup_lo <= NARROW * comparison.speedup
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(0.02, 1), (0.0105, 4)], ids=["large", "small"])
+def test_a_large_difference_needs_fewer_rounds_than_a_small_one(seconds, looks):
+    machine = Machine()
+    noise = random.Random(0)
+    base = lambda: machine.call("float", seconds * noise.uniform(0.96, 1.04))()  # noqa: E731
+    found = compare_latency(base, machine.call("tuned", 0.01), clock=machine.clock)
+    assert found.rounds == FIRST_LOOK * 2 ** (looks - 1)
+
+
+@pytest.mark.parametrize("noise", [0.005, 0.02, 0.05], ids=["quiet", "usual", "loud"])
+def test_the_interval_holds_the_true_ratio_as_often_as_it_says(noise):
+    draw = random.Random(noise)
+    held = 0
+    for _ in range(400):
+        machine = Machine()
+        base = machine.call("float", 2e-3)
+        tuned = lambda m=machine: m.call("tuned", 1e-3 * draw.lognormvariate(0, noise))()  # noqa: E731
+        found = compare_latency(base, tuned, clock=machine.clock)
+        held += found.speedup_lo <= 2.0 <= found.speedup_hi
+    assert held / 400 > 0.92  # 95 %, and three standard deviations of 400 draws
 
 
 def test_timing_goes_on_as_long_as_one_of_several_is_not_known_narrowly():
@@ -122,4 +145,5 @@ def test_several_are_timed_in_rounds_that_run_back_and_forth():
     shares = interleaved(calls, max_seconds=1e9, clock=machine.clock)
     assert [share.median for share in shares] == pytest.approx([1.0, 0.5, 2.0], rel=0.03)
     assert all(share.lo <= share.median <= share.hi for share in shares)
-    assert machine.calls[9:15] == ["a", "b", "c", "c", "b", "a"]
+    first = 3 * WARMUP_ROUNDS
+    assert machine.calls[first : first + 6] == ["a", "b", "c", "c", "b", "a"]

@@ -10,11 +10,12 @@ import numpy as np
 
 from inc_core.errors import CalibrationError
 from inc_core.hookspecs.adaptor import AdaptorContext
-from inc_core.quant.observers import MAX_ELEMENTS_PER_SAMPLE, Observer, sampling_stride
+from inc_core.quant.observers import Observer, sampling_stride
 from inc_core.quant.spec import TensorKey
 from inc_onnx.graph import Graph
 from inc_onnx.inputs import feed, input_infos
 from inc_onnx.model import OnnxModel, inline_bytes, new_session, session_options
+from inc_onnx.shapes import sizes_of
 from inc_onnx.taps import Tap, TapWriter
 from inc_onnx.topology import tensor_key
 from inc_onnx.writer import integer_tensors
@@ -56,6 +57,8 @@ class _TappedRun:
         self._graph = model.graph
         writer = TapWriter(model.new_graph(), self._names_of_sizes())
         self._taps = _add_taps(writer, model, observers)
+        # tensors of one shape are thinned alike
+        self._max_elements = max((o.max_elements for o in observers.values()), default=1)
         proto = writer.proto(self._taps)
         options = session_options(model.threads)
         # a plan of memory, made in the first run, stays beside what later ones need for the taps
@@ -82,7 +85,7 @@ class _TappedRun:
             self._run(part, min(step, total - start))
 
     def _samples_per_run(self, arrays: Mapping[str, Array]) -> int:
-        sizes = self._sizes(arrays)
+        sizes = sizes_of(self._graph, arrays)
         longest = max(sizes.values(), default=1)
         batch = {str((self._graph.named_shape(name) or ("",))[0]) for name in arrays}
         sizes.update(dict.fromkeys(batch, 1))
@@ -104,21 +107,12 @@ class _TappedRun:
 
     def _steps(self, arrays: Mapping[str, Array], samples: int) -> dict[str, Array]:
         """Return every how many-th value of a tensor is fetched, for each shape of a tensor."""
-        sizes, limit = self._sizes(arrays), MAX_ELEMENTS_PER_SAMPLE * samples
+        sizes, limit = sizes_of(self._graph, arrays), self._max_elements * samples
         steps = {}
         for shape, name in self._strides.items():
             size = math.prod(dim if isinstance(dim, int) else sizes[dim] for dim in shape)
             steps[name] = np.asarray([sampling_stride(max(size, 1), limit)], np.int64)
         return steps
-
-    def _sizes(self, arrays: Mapping[str, Array]) -> dict[str, int]:
-        """Return the dynamic dimensions of the inputs by name, ``""`` for those without."""
-        return {
-            dim: size
-            for name, array in arrays.items()
-            for dim, size in zip(self._graph.named_shape(name) or (), array.shape, strict=False)
-            if isinstance(dim, str)
-        }
 
     def _names_of_sizes(self) -> frozenset[str]:
         dims = (dim for name in self._graph.inputs for dim in self._graph.named_shape(name) or ())

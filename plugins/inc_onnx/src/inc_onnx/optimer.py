@@ -19,6 +19,7 @@ from inc_onnx.kernels.table import Kernel
 from inc_onnx.micro import conversion, float_micro_model, quantized_micro_model, signature_of
 from inc_onnx.model import OnnxModel, new_session, session_options
 from inc_onnx.plan import data_inputs
+from inc_onnx.shapes import shape_at, sizes_of
 from inc_onnx.stopwatch import Seconds, time_models
 from inc_onnx.topology import moved_input, output_tensor, source_tensor
 from inc_onnx.writer import OutputFormat
@@ -68,7 +69,7 @@ class OpClock:
     def table(self, capabilities: Sequence[OpCapability], sample_inputs: Any) -> LatencyTable:
         """Return the seconds of every op that offers more than one config."""
         deadline = self._clock() + TOTAL_SECONDS
-        self._shapes = self._measured_shapes(sample_inputs)
+        self._shapes = self._shapes_on(sample_inputs)
         nodes = {node.name: node for node in self._graph.nodes}
         offered = {c.op: c for c in capabilities if len(c.configs) > 1 and c.op.name in nodes}
         # the largest first: they decide, if the time should not suffice for all
@@ -201,10 +202,22 @@ class OpClock:
                 op = OpKey(node.name, node.op_type)
                 yield op if op in timed else None
 
-    def _measured_shapes(self, sample_inputs: Any) -> Mapping[str, tuple[int, ...]]:
-        """Run one batch and read every tensor's shape."""
+    def _shapes_on(self, sample_inputs: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return every tensor's shape on one batch: inferred, or read off a run where that ends."""
+        arrays = feed(input_infos(self._model.session), sample_inputs, self._context.inputs)
+        sizes = sizes_of(self._graph, arrays)
+        names = [name for node in self._graph.nodes for name in node.output if name]
+        inferred = {name: shape_at(self._graph, name, sizes) for name in names}
+        known = {name: shape for name, shape in inferred.items() if shape is not None}
+        if len(known) < len(inferred):
+            known = self._measured_shapes(names, arrays)
+        return {**known, **{name: array.shape for name, array in arrays.items()}}
+
+    def _measured_shapes(
+        self, names: Sequence[str], arrays: Mapping[str, Any]
+    ) -> dict[str, tuple[int, ...]]:
+        """Run one batch and read the shapes of tensors."""
         graph = self._model.new_graph()
-        names = [n for node in graph.nodes for n in node.output if n]
         for name in names:
             graph.add_node("Shape", [name], [f"inc_shape_of_{name}"])
         proto = graph.proto()
@@ -213,11 +226,8 @@ class OpClock:
             helper.make_empty_tensor_value_info(f"inc_shape_of_{name}") for name in names
         )
         options = session_options(self._context.threads)
-        session = new_session(proto, self._model.folder, options)
-        inputs = feed(input_infos(session), sample_inputs, self._context.inputs)
-        values = session.run(None, inputs)
-        shapes = {n: tuple(int(d) for d in v) for n, v in zip(names, values, strict=True)}
-        return {**shapes, **{name: array.shape for name, array in inputs.items()}}
+        values = new_session(proto, self._model.folder, options).run(None, arrays)
+        return {n: tuple(int(d) for d in v) for n, v in zip(names, values, strict=True)}
 
 
 def _kind(config: OpConfig) -> str:

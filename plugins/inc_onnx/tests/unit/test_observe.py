@@ -63,10 +63,11 @@ def test_every_activation_can_be_reduced_and_fetched_alike(bench, images):
 def test_histogram_holds_the_values_that_evenly_spread_ones_give(
     bench, images, monkeypatch, limit, run_bytes
 ):
-    monkeypatch.setattr(module, "MAX_ELEMENTS_PER_SAMPLE", limit)
     monkeypatch.setattr(module, "RUN_BYTES", run_bytes)
     keys = list({k: None for c in bench.capabilities.values() for k in c.activations})[1:]
-    observers = {key: Observer(needs_values=True, needs_channels=True) for key in keys}
+    observers = {
+        key: Observer(needs_values=True, needs_channels=True, max_elements=limit) for key in keys
+    }
     bench.adaptor.observe(bench.model, images, observers)
     for key in keys:
         tensor = reference(bench, images, key)
@@ -83,10 +84,10 @@ def test_histogram_holds_the_values_that_evenly_spread_ones_give(
         assert moved <= 0.02 * wanted.histogram.counts.sum(), key
 
 
-def test_of_tensors_with_histograms_little_leaves_the_session(bench, monkeypatch):
-    monkeypatch.setattr(module, "MAX_ELEMENTS_PER_SAMPLE", 64)
+def test_of_tensors_with_histograms_little_leaves_the_session(bench):
     key = TensorKey("relu_1")
-    run = module._TappedRun(bench.model, {key: Observer(needs_values=True, needs_channels=True)})
+    observer = Observer(needs_values=True, needs_channels=True, max_elements=64)
+    run = module._TappedRun(bench.model, {key: observer})
     arrays = {"x": np.zeros((2, 3, 16, 16), np.float32)}
     run._wanted = [name for tap in run._taps for name in tap.outputs]
     fetched = run._session.run(run._wanted, {**arrays, **run._steps(arrays, 2)})

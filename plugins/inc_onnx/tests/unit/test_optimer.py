@@ -13,6 +13,7 @@ from inc_onnx import stopwatch
 from inc_onnx.inputs import input_infos
 from inc_onnx.kernels.table import kernel_table
 from inc_onnx.micro import conversion, float_micro_model, quantized_micro_model, signature_of
+from inc_onnx.optimer import OpClock
 from inc_onnx.stopwatch import time_models
 
 
@@ -67,6 +68,34 @@ def test_dynamic_ops_are_timed_without_borders(workbench, attention_model):
     offered = [c.op for c in capabilities if len(c.configs) > 1]
     assert offered and set(table.seconds) == set(offered)
     assert table.boundary == {}
+
+
+@pytest.mark.parametrize("model", ["residual_model", "attention_model"])
+def test_inferred_shapes_are_those_of_a_run(workbench, model, request):
+    bench = workbench().load(request.getfixturevalue(model))
+    graph = bench.model.graph
+    arrays = {
+        info.name: np.ones(
+            [d if isinstance(d, int) else 3 for d in info.shape],
+            info.dtype.replace("float", "float32"),
+        )
+        for info in input_infos(bench.model.session)
+    }
+    clock = OpClock(bench.model, (), bench.adaptor.context, "qdq", {})
+    names = [name for node in graph.nodes for name in node.output]
+    found = clock._shapes_on(arrays)
+    assert {name: found[name] for name in names} == clock._measured_shapes(names, arrays)
+
+
+def test_shapes_that_inference_does_not_know_are_read_off_a_run(workbench, net):
+    net = net()
+    x = net.input("x", ["batch", 4])
+    nonzero = net.op("Transpose", net.op("NonZero", x), perm=[1, 0])  # as many rows as values
+    y = net.op("MatMul", net.op("Cast", nonzero, to=TensorProto.FLOAT), net.matrix(2, 8))
+    net.output(y, [None, 8])
+    bench = workbench().load(net.proto())
+    clock = OpClock(bench.model, (), bench.adaptor.context, "qdq", {})
+    assert clock._shapes_on({"x": np.ones((3, 4), np.float32)})[y] == (12, 8)
 
 
 def test_ops_of_one_shape_are_timed_once(workbench, twins):
