@@ -12,6 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import onnxruntime  # noqa: F401 - as the peers' own packages, imported before the clock starts
 from rivals import CONTENDERS
 from tasks import Watch, load
 

@@ -71,7 +71,7 @@ def raw_bytes(array: np.ndarray[Any, Any]) -> memoryview:
     Args:
         array: Of any dtype but objects; also one that has no buffer, such as bfloat16 or dates.
     """
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _stacked(value: Any) -> Any:

@@ -58,7 +58,9 @@ class _TappedRun:
         writer = TapWriter(model.new_graph(), self._names_of_sizes())
         self._taps = _add_taps(writer, model, observers)
         # tensors of one shape are thinned alike
-        self._max_elements = max((o.max_elements for o in observers.values()), default=1)
+        self._max_elements = max(
+            (o.max_elements for o in observers.values() if o.needs_values), default=1
+        )
         proto = writer.proto(self._taps)
         options = session_options(model.threads)
         # a plan of memory, made in the first run, stays beside what later ones need for the taps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inc_core.quant.observers import MAX_ELEMENTS_PER_SAMPLE
 from inc_core.quant.spec import TensorKey
 from inc_onnx.kernels import conv as module
 
@@ -34,6 +35,7 @@ def conv_output(bench, model, batch):
 
     class Kept:
         needs_values, needs_channels, channel_axis = True, False, 1
+        max_elements = MAX_ELEMENTS_PER_SAMPLE
 
         def update(self, array):
             self.array = array
