@@ -115,7 +115,7 @@ def measured_speed(name: str, tuned: Any) -> timing.Timing:
     """Time the original file and the tuned model side by side, in sessions of one thread."""
     inputs = np.stack([assets.test_set(name, SPEED_BATCH)[i][0] for i in range(SPEED_BATCH)])
     original = onnx.load(str(assets.model_path(name)))
-    sessions = {"float": session(original), "tuned": session(tuned.model.proto)}
+    sessions = {"float": session(original), "tuned": session(tuned.model)}
     feed = {original.graph.input[0].name: inputs}
     calls = {key: (lambda s=s: s.run(None, feed)) for key, s in sessions.items()}
     return timing.interleave(calls, "float", budget_seconds=10)["tuned"]

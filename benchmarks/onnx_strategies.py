@@ -192,7 +192,7 @@ def ours(name: str, parameters: Mapping[str, Any] | None = None, *, gate: bool =
         trials = tuned.result.trials
         samples = sum(trial.samples for trial in trials) + probed
         units = samples / len(problem.test)
-        return Outcome(tuned.model.proto, seconds, watch.first, len(trials), units)
+        return Outcome(tuned.model, seconds, watch.first, len(trials), units)
 
     return search
 

@@ -77,7 +77,7 @@ class TrainedModel:
             model = self.adaptor.trace(model, self.sample)
         recipe = TuningSpace(tuple(self.adaptor.capabilities(model))).all_float()
         tuned = TunedModel(
-            model=self.adaptor.quantize(model, recipe, Calibration.none()),
+            native=self.adaptor.quantize(model, recipe, Calibration.none()),
             recipe=recipe,
             adaptor=self.adaptor,
             facts=self._facts(),

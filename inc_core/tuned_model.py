@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inc_core.check_sample import as_outputs, load_sample, save_sample
-from inc_core.errors import ConfigError, UnsupportedModelError, VerificationError, did_you_mean
+from inc_core.errors import (
+    ConfigError,
+    UnsupportedModelError,
+    VerificationError,
+    WorkspaceError,
+    did_you_mean,
+)
 from inc_core.hookspecs.adaptor import (
     Adaptor,
     AdaptorContext,
     Exports,
     IntegerWeights,
+    Presents,
     RestoresInto,
 )
 from inc_core.machine import describe_machine
@@ -57,7 +64,7 @@ class TunedModel:
     """A quantized model that met the goal, or the closest one, with everything known about it.
 
     Attributes:
-        model: The native model of the framework.
+        native: The model as its adaptor runs it; scripts want ``model``.
         recipe: How every op runs.
         adaptor: What runs it.
         qparams: The activation ranges in force, by tensor.
@@ -67,7 +74,7 @@ class TunedModel:
         result: What the search found; ``None`` for a restored model.
     """
 
-    model: Any
+    native: Any
     recipe: Recipe
     adaptor: Adaptor
     qparams: Mapping[str, QParams] = field(default_factory=dict)
@@ -84,13 +91,19 @@ class TunedModel:
         return f"<{type(self).__name__} of {self.adaptor.context.framework}: {ops}; {met}>"
 
     @property
+    def model(self) -> Any:
+        """The model as the framework's users know it, such as a module; what an ``eval_func`` gets."""
+        adaptor = self.adaptor
+        return adaptor.present(self.native) if isinstance(adaptor, Presents) else self.native
+
+    @property
     def goal_met(self) -> bool:
         """Whether the accuracy goal was met; false also if accuracy was never evaluated."""
         return bool(self.facts.get("goal_met", False))
 
     def predict(self, inputs: Any) -> Any:
         """Run the model on one batch: arrays in, arrays out (see ``Adaptor.predict``)."""
-        return self.adaptor.predict(self.model, inputs)
+        return self.adaptor.predict(self.native, inputs)
 
     def report(self) -> str:
         """Return the final report as text: accuracy, latency, size, and why each float op is float."""
@@ -118,6 +131,7 @@ class TunedModel:
         Raises:
             ConfigError: If the plugin has no such format; the message names those that it has.
             UnsupportedModelError: If something of the model has no place in the format.
+            WorkspaceError: If it cannot be written there.
         """
         target = Path(path)
         adaptor = self.adaptor
@@ -130,11 +144,17 @@ class TunedModel:
                 f"{did_you_mean(name, formats)} "
                 + (f"Name one of its formats: {known}." if known else "Its plugin has no formats.")
             )
-        adaptor.export(self.model, target, name)
+        try:
+            adaptor.export(self.native, target, name)
+        except OSError as error:
+            raise WorkspaceError(
+                f"{target}: cannot be written ({error.strerror or error}). Name a path in an "
+                "existing folder with free space"
+            ) from error
         return target
 
     def _write(self, directory: Path) -> None:
-        self.adaptor.save(self.model, directory)
+        self.adaptor.save(self.native, directory)
         write_json(directory / "recipe.json", self.recipe.to_json())
         write_json(directory / "ledger.json", [decision.to_json() for decision in self.ledger])
         save_qparams(directory / "qparams.npz", self.qparams)
@@ -146,7 +166,7 @@ class TunedModel:
             "context": _context_to_json(self.adaptor.context),
             "versions": {"inc_core": _version(), **self.adaptor.versions()},
             "machine": describe_machine(),
-            "integer_weights": _weight_digests(self.adaptor, self.model),
+            "integer_weights": _weight_digests(self.adaptor, self.native),
             "files": file_digests(directory),
         }
         write_json(directory / MANIFEST, manifest)
@@ -172,7 +192,7 @@ def load(directory: str | Path, *, model: Any = None, plugins: Plugins | None = 
     adaptor = source.component("adaptor", context.framework)(context)
     sample = folder / "check.npz"
     return TunedModel(
-        model=_restored(adaptor, folder, model),
+        native=_restored(adaptor, folder, model),
         recipe=Recipe.from_json(read_json(folder / "recipe.json")),
         adaptor=adaptor,
         qparams=load_qparams(folder / "qparams.npz"),
@@ -236,7 +256,7 @@ def verify(directory: str | Path, *, plugins: Plugins | None = None) -> Verifica
     folder = Path(directory)
     tuned = load(folder, plugins=plugins)
     stored = tuned.facts["integer_weights"]
-    found = _weight_digests(tuned.adaptor, tuned.model)
+    found = _weight_digests(tuned.adaptor, tuned.native)
     for name in sorted(set(stored) | set(found)):
         if stored.get(name) != found.get(name):
             raise VerificationError(

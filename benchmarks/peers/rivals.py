@@ -53,7 +53,7 @@ def inc(strategy: str, effort: str | None = None) -> Contender:
         watch.start()
         tuned = quantizer.fit()
         watch.samples += _probed(find_run(out / "workspace"))
-        onnx.save(tuned.model.proto, out / "model.onnx")
+        onnx.save(tuned.model, out / "model.onnx")
 
     return tune
 

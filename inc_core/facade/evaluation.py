@@ -10,7 +10,7 @@ from inc_core.config.types import ComponentConfig, Config
 from inc_core.data.spans import batch_total
 from inc_core.errors import ConfigError
 from inc_core.facade.parts import EvaluationParts
-from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.hookspecs.adaptor import Adaptor, Presents
 from inc_core.plugin import Plugins
 from inc_core.plugin.parameters import instantiate
 from inc_core.tuning.console import Console
@@ -32,7 +32,8 @@ def evaluator_of(
     accuracy, tuning = config.evaluation.accuracy, config.tuning
     order_seed = tuning.random_seed if tuning.early_stop else None
     if parts.eval_func is not None:
-        return function_evaluator(parts.eval_func, order_seed)
+        present = adaptor.present if isinstance(adaptor, Presents) else None
+        return function_evaluator(parts.eval_func, order_seed, present)
     metric = parts.metric
     if metric is None and accuracy.metric is not None:
         metric = _metric_from(accuracy.metric, plugins)

@@ -85,7 +85,7 @@ class Run:
         facts["kept_float"] = kept_float
         record_facts(self._job.journal, facts)
         return TunedModel(
-            model=model,
+            native=model,
             recipe=trial.recipe,
             adaptor=adaptor,
             qparams=calibration.used,

@@ -31,6 +31,7 @@ __all__ = [
     "IntegerWeights",
     "LatencyTable",
     "OpTimer",
+    "Presents",
     "RestoresInto",
     "Sensitivity",
 ]
@@ -223,6 +224,18 @@ class IntegerWeights(Protocol):
 
     def integer_weights(self, model: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """Return every stored integer weight by name."""
+
+
+@runtime_checkable
+class Presents(Protocol):
+    """Ability: show scripts a model as the framework's own type, where native models are not.
+
+    ``TunedModel.model`` and the argument of a user's ``eval_func`` are what ``present`` returns;
+    without the ability they are the native model.
+    """
+
+    def present(self, model: Any) -> Any:
+        """Return a float or quantized model as users of the framework know it; ``load`` takes it."""
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inc_core.data.order import random_order
+from inc_core.errors import ConfigError
 from inc_core.tuning.checks import Scores, checked_accuracy, checked_scores
 from inc_core.tuning.evaluate import Evaluation, Evaluator, FunctionEvaluator, Scoring
 from inc_core.tuning.sequential import Gate
@@ -20,16 +21,48 @@ __all__ = ["IndexedFunctionEvaluator", "function_evaluator"]
 PARTS = 50
 
 
-def function_evaluator(eval_func: Callable[..., Any], order_seed: int | None) -> Evaluator:
+def function_evaluator(
+    eval_func: Callable[..., Any],
+    order_seed: int | None,
+    present: Callable[[Any], Any] | None = None,
+) -> Evaluator:
     """Return the evaluator of a user's function, by its signature.
 
     Args:
         eval_func: ``eval_func(model)``, or ``eval_func(model, indices)``.
         order_seed: Of the order of samples; ``None`` always evaluates all of them.
+        present: Turns a native model into what the function is called with; ``None`` leaves it.
+
+    Raises:
+        ConfigError: If it cannot be called so.
     """
-    if order_seed is None or not _takes_indices(eval_func):
-        return FunctionEvaluator(eval_func)
-    return IndexedFunctionEvaluator(eval_func, order_seed)
+    indexed = _takes_indices(eval_func)
+    _check_signature(eval_func, arguments=2 if indexed else 1)
+    if not indexed:
+        return FunctionEvaluator(eval_func, present)
+    if order_seed is None:
+        return FunctionEvaluator(_OfAllSamples(eval_func), present)
+    return IndexedFunctionEvaluator(eval_func, order_seed, present)
+
+
+def _check_signature(eval_func: Any, arguments: int) -> None:
+    if not callable(eval_func):
+        raise ConfigError(
+            f"eval_func is a function that is called with the model and returns its accuracy; "
+            f"received {eval_func!r} ({type(eval_func).__name__})"
+        )
+    try:
+        signature = inspect.signature(eval_func)
+    except (TypeError, ValueError):  # built-ins have no signature
+        return
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError as error:
+        name = getattr(eval_func, "__name__", type(eval_func).__name__)
+        raise ConfigError(
+            f"eval_func is called as eval_func(model), but its signature is {name}{signature} "
+            f"({error}). Bind what else it needs: lambda model: {name}(model, ...)"
+        ) from error
 
 
 def _takes_indices(eval_func: Callable[..., Any]) -> bool:
@@ -51,16 +84,27 @@ class IndexedFunctionEvaluator:
     Args:
         eval_func: The user's function.
         order_seed: Of the order in which samples are taken.
+        present: Turns a native model into what the function is called with; ``None`` leaves it.
     """
 
-    def __init__(self, eval_func: Callable[..., Any], order_seed: int) -> None:
+    def __init__(
+        self,
+        eval_func: Callable[..., Any],
+        order_seed: int,
+        present: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.eval_func = eval_func
         self.order_seed = order_seed
+        self._present = present
 
     def scoring(self) -> Scoring:
         """Say what is known before the last sample."""
         lo, hi = getattr(self.eval_func, "score_range", (0.0, 1.0))
         return Scoring("scores", "", (float(lo), float(hi)), random_order=True)
+
+    def presented(self, model: Any) -> Any:
+        """Return what the function is called with."""
+        return model if self._present is None else self._present(model)
 
     def evaluate(self, model: Any) -> Evaluation:
         """Evaluate a native model on all samples.
@@ -69,7 +113,7 @@ class IndexedFunctionEvaluator:
             EvaluationError: If the function returns neither finite scores nor one finite number.
         """
         start = time.perf_counter()
-        found = self.eval_func(model, None)
+        found = self.eval_func(self.presented(model), None)
         if found is None or np.ndim(found) == 0:
             accuracy = checked_accuracy(found, "eval_func")
             return Evaluation(accuracy, 0, time.perf_counter() - start)
@@ -87,14 +131,29 @@ class IndexedFunctionEvaluator:
         start = time.perf_counter()
         order, screening, samples = random_order(gate.samples, self.order_seed), gate.start(), 0
         scores = np.empty(gate.samples)
+        shown = self.presented(model)
         for indices in np.array_split(order, min(PARTS, gate.samples)):
-            found = checked_scores(self.eval_func(model, indices), len(indices), "eval_func")
+            found = checked_scores(self.eval_func(shown, indices), len(indices), "eval_func")
             scores[indices] = found
             samples += len(indices)
             if screening.add(found) == "fail":
                 seconds = time.perf_counter() - start
                 return Evaluation(screening.estimate(), samples, seconds, stopped_early=True)
         return Evaluation(_mean(scores), samples, time.perf_counter() - start)
+
+
+class _OfAllSamples:
+    """``eval_func(model, indices)`` as ``eval_func(model)``: asked for all samples at once."""
+
+    def __init__(self, eval_func: Callable[..., Any]) -> None:
+        self.eval_func = eval_func
+        self.result_range = getattr(eval_func, "result_range", None)
+
+    def __call__(self, model: Any) -> Any:
+        found = self.eval_func(model, None)
+        if found is None or np.ndim(found) == 0:
+            return found
+        return _mean(checked_scores(found, len(found), "eval_func"))
 
 
 def _mean(scores: Scores) -> float:

@@ -80,7 +80,9 @@ def _of_metric(part: MetricEvaluator, model: Any, first: Evaluation) -> float:
 def _of_function(evaluator: IndexedFunctionEvaluator, model: Any, first: Evaluation) -> float:
     assert first.scores is not None
     order = random_order(first.samples, evaluator.order_seed)[: _part(first.samples)]
-    again = checked_scores(evaluator.eval_func(model, order), len(order), "eval_func")
+    again = checked_scores(
+        evaluator.eval_func(evaluator.presented(model), order), len(order), "eval_func"
+    )
     return _of_scores(first.scores[: len(order)], again, first.samples)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from inc_core.errors import MissingFrameworkError, UnsupportedModelError
-from inc_core.hookspecs.adaptor import Adaptor, Executed, Exports, FloatRewrites, OpTimer
+from inc_core.hookspecs.adaptor import Adaptor, Executed, Exports, FloatRewrites, OpTimer, Presents
 from inc_core.quant.recipe import Recipe
 from inc_core.quant.space import TuningSpace
 from inc_core.testing.adaptor_checks.fixtures import AdaptorFixtures, Batch
@@ -47,6 +47,17 @@ class AbilityChecks(AdaptorFixtures):
         assert {op for pair in table.boundary for op in pair} <= set(table.seconds)
         # what an adaptor keeps must survive being written as JSON
         assert json.loads(json.dumps(known)) == {k: list(v) for k, v in known.items()}
+
+    def test_what_scripts_are_shown_is_the_model(
+        self, adaptor: Adaptor, model: Any, quantized: Any, batches: Sequence[Batch]
+    ) -> None:
+        if not isinstance(adaptor, Presents):
+            pytest.skip("native models are of the framework's own type")
+        before = adaptor.digest(quantized)
+        assert adaptor.present(quantized) is not None
+        assert adaptor.digest(quantized) == before
+        again = adaptor.load(adaptor.present(model))
+        assert snr_db(adaptor.predict(model, batches[0]), adaptor.predict(again, batches[0])) > 60
 
     def test_each_format_is_written_or_says_what_has_no_place_in_it(
         self, adaptor: Adaptor, quantized: Any, tmp_path: Path

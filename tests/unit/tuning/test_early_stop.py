@@ -9,7 +9,7 @@ import pytest
 
 from inc_core.config.types import ExitPolicyConfig
 from inc_core.data.dataloader import DataLoader
-from inc_core.errors import EvaluationError
+from inc_core.errors import ConfigError, EvaluationError
 from inc_core.strategies.basic import BasicStrategy
 from inc_core.testing.toy import ToyAccuracy, ToyDataset, make_classifier, make_data
 from inc_core.tuning.criterion import Criterion
@@ -291,6 +291,31 @@ class TestEvalFunc:
     def test_the_signature_decides(self, function, kind):
         assert function_evaluator(function, SEED).scoring().kind == kind
         assert isinstance(function_evaluator(function, None), FunctionEvaluator)
+
+    def test_without_early_stop_all_samples_are_asked_for(self):
+        evaluation = function_evaluator(self.scores, None).evaluate(0.5)
+        assert (evaluation.accuracy, self.calls) == (0.5, [None])
+
+    @pytest.mark.parametrize(
+        ("function", "message"),
+        [
+            (0.98, r"received 0\.98 \(float\)"),
+            (lambda: 0.98, r"its signature is <lambda>\(\)"),
+            (lambda model, loader: 0.98, r"<lambda>\(model, loader\).*Bind what else it needs"),
+        ],
+        ids=["a result", "without a model", "with more"],
+    )
+    def test_what_cannot_be_called_with_a_model_is_said_before_anything_runs(
+        self, function, message
+    ):
+        with pytest.raises(ConfigError, match=message):
+            function_evaluator(function, SEED)
+
+    @pytest.mark.parametrize("seed", [SEED, None])
+    @pytest.mark.parametrize("function", [lambda model: model, lambda model, indices: [model]])
+    def test_the_function_is_given_what_the_adaptor_presents(self, function, seed):
+        evaluator = function_evaluator(function, seed, present=lambda native: native / 2)
+        assert evaluator.evaluate(1.0).accuracy == 0.5
 
     def test_all_samples_are_asked_for_by_none(self):
         evaluation = IndexedFunctionEvaluator(self.scores, SEED).evaluate(0.5)

@@ -21,7 +21,7 @@ from inc_onnx.executed import executed, remember_ops
 from inc_onnx.inputs import feed, input_infos
 from inc_onnx.kernels.native.library import isa, wanted
 from inc_onnx.kernels.table import kernel_table
-from inc_onnx.model import OnnxModel, write_model
+from inc_onnx.model import OnnxModel, whole_proto, write_model
 from inc_onnx.observe import observe
 from inc_onnx.optimer import OpClock
 from inc_onnx.plan import StaticPlan
@@ -127,6 +127,18 @@ class OnnxAdaptor(Adaptor):
         """Read what ``save`` wrote; nothing is prepared again."""
         proto, folder = read_model(directory / _FILE)
         return OnnxModel(proto, folder, threads=self.context.threads)
+
+    def present(self, model: OnnxModel) -> onnx.ModelProto:
+        """Return the ``ModelProto``; weights lie inside where one message (2 GB) can hold them."""
+        return whole_proto(model)
+
+    def export_formats(self) -> Mapping[str, str]:
+        """Return the one format: what is saved, as a file of its own."""
+        return {"onnx": "the ONNX file alone; beyond 2 GB with a .data file beside it"}
+
+    def export(self, model: OnnxModel, path: Path, format: str) -> None:
+        """Write the ONNX file."""
+        write_model(model.proto, model.folder, path.parent, path.name)
 
     def digest(self, model: OnnxModel) -> str:
         """Hash graph and weights; external data by its files' content."""

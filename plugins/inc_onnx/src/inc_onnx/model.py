@@ -21,7 +21,14 @@ from inc_onnx.graph import Graph
 from inc_onnx.kernels.native.library import register, uses_library
 from inc_onnx.weights import WeightCache
 
-__all__ = ["OnnxModel", "inline_bytes", "new_session", "session_options", "write_model"]
+__all__ = [
+    "OnnxModel",
+    "inline_bytes",
+    "new_session",
+    "session_options",
+    "whole_proto",
+    "write_model",
+]
 
 # protobuf refuses to serialize 2 GiB or more; the margin leaves room for the graph itself
 INLINE_LIMIT_BYTES = (1 << 31) - (1 << 24)
@@ -33,7 +40,7 @@ class OnnxModel:
     """A ``ModelProto``, where its external data lies, and the session that runs it.
 
     Attributes:
-        proto: What the user gets as ``.model``. It must not be changed.
+        proto: The graph and its weights. It must not be changed.
         folder: Folder of the external data; ``None`` if all weights are inline.
         threads: Threads of one inference; 0 leaves it to the runtime.
         obstacle: Why nothing in this model can be quantized; empty if it can.
@@ -108,11 +115,30 @@ def inline_bytes(proto: onnx.ModelProto) -> int:
 
     Read off their shapes: ``ByteSize`` of protobuf serializes all of them, and fails beyond 2 GiB.
     """
-    return sum(
-        math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        for tensor in proto.graph.initializer
-        if tensor.data_location != TensorProto.EXTERNAL
-    )
+    return sum(_bytes_of(t) for t in proto.graph.initializer if not _is_external(t))
+
+
+def whole_proto(model: OnnxModel) -> onnx.ModelProto:
+    """Return a model's proto with all weights inside, where one message can hold them.
+
+    A larger one keeps references to files in ``model.folder``.
+    """
+    proto = model.proto
+    total = sum(_bytes_of(tensor) for tensor in proto.graph.initializer)
+    if model.folder is None or total >= INLINE_LIMIT_BYTES:
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    onnx.load_external_data_for_model(copy, str(model.folder))
+    return copy
+
+
+def _bytes_of(tensor: TensorProto) -> int:
+    return math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+
+
+def _is_external(tensor: TensorProto) -> bool:
+    return bool(tensor.data_location == TensorProto.EXTERNAL)
 
 
 def new_session(
@@ -165,7 +191,7 @@ def write_model(
         The path of the graph file.
     """
     path = target / name
-    external = any(t.data_location == TensorProto.EXTERNAL for t in proto.graph.initializer)
+    external = any(_is_external(tensor) for tensor in proto.graph.initializer)
     if not external and inline_bytes(proto) < INLINE_LIMIT_BYTES:
         path.write_bytes(proto.SerializeToString())
         return path
@@ -173,6 +199,7 @@ def write_model(
     copy.CopyFrom(proto)
     if external:
         onnx.load_external_data_for_model(copy, str(folder or ""))
+    (target / (name + ".data")).unlink(missing_ok=True)  # onnx would append to it
     onnx.save_model(
         copy, str(path), save_as_external_data=True, location=name + ".data", size_threshold=1024
     )

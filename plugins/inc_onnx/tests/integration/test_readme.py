@@ -37,6 +37,17 @@ def test_the_example_runs_as_printed(checkout):
     assert (checkout / "out" / "digits-int8" / "ledger.json").is_file()
 
 
+def test_an_evaluation_of_ones_own_runs_as_printed(checkout):
+    """With the example around it, whose data it evaluates on."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    example, fit, rest = blocks[0].partition("q_model = ")
+    data = 'images, labels = Digits("test").x, Digits("test").y\n'
+    hand_over = "quantizer.eval_func = evaluate\nquantizer.eval_dataloader = None\n"
+    script = "import onnxruntime\n" + example + data + blocks[1] + hand_over + fit + rest
+    (checkout / "example.py").write_text(script)
+    assert re.search(r"\[\d \d\]", run(checkout, "example.py"))
+
+
 def test_the_shell_commands_run_as_printed(checkout):
     model = "examples/digits/digits_cnn.onnx"
     conf = "examples/digits/conf.yaml"
@@ -47,3 +58,5 @@ def test_the_shell_commands_run_as_printed(checkout):
     run(checkout, *inc, "verify", "out/")
     run(checkout, *inc, "plugins")
     assert "accuracy goal met" in run(checkout, *inc, "report", "out/")
+    run(checkout, *inc, "export", "out/", "int8.onnx")
+    assert (checkout / "int8.onnx").is_file()
