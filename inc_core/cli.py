@@ -8,6 +8,7 @@ output cannot be used; 6 the accuracy goal was not met; 7 verification failed; 1
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -16,7 +17,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from inc_core.errors import IncError
+from inc_core.commands.output import tell
+from inc_core.errors import IncError, WorkspaceError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -44,9 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _fail(error, as_json=options.json)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        tell("interrupted")
         return INTERRUPTED
-    _print(outcome, as_json=options.json)
+    try:
+        _print(json.dumps(outcome.content, indent=1) if options.json else outcome.text)
+    except OSError as error:
+        tell(f"inc: standard output cannot be written ({error.strerror or error})")
+        return WorkspaceError.exit_code
     return int(outcome.exit_code)
 
 
@@ -69,17 +75,24 @@ def _command(name: str) -> Any:
     return importlib.import_module(f"inc_core.commands.{name}")
 
 
-def _print(outcome: Any, *, as_json: bool) -> None:
-    text = json.dumps(outcome.content, indent=1) if as_json else outcome.text
-    if not text:
+def _print(text: str) -> None:
+    """Print to standard output, or raise ``OSError``; characters that it lacks are escaped."""
+    if not text or sys.stdout is None:
         return
+    encoding = sys.stdout.encoding or "utf-8"
+    if sys.stdout.errors == "strict":
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except OSError as error:
+        # what is left in the buffer must not fail again when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # `head`, for one, has seen enough
+            raise
 
 
 def _fail(error: IncError, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-    print(f"inc: {type(error).__name__}: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # it is said on standard error too
+            _print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+    tell(f"inc: {type(error).__name__}: {error}")

@@ -20,6 +20,7 @@ __all__ = [
     "MANIFEST",
     "array_digest",
     "check_files",
+    "check_place",
     "file_digest",
     "file_digests",
     "published",
@@ -102,26 +103,46 @@ def published(directory: Path) -> Iterator[Path]:
     Raises:
         WorkspaceError: If the place is taken by something else, or cannot be written.
     """
+    staging = _staging(directory)
+    try:
+        yield staging
+        staging.chmod(0o777 & ~_umask())
+        aside = staging.with_name(f"{staging.name}-old")
+        if directory.exists():
+            directory.replace(aside)  # not deleted before the new one is in place
+        staging.replace(directory)
+        shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise WorkspaceError(f"{directory}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_place(directory: Path) -> None:
+    """Check that a model could be published as ``directory``; what is there stays as it is.
+
+    Raises:
+        WorkspaceError: If the place is taken by something else, or cannot be written.
+    """
+    _staging(directory).rmdir()
+
+
+def _staging(directory: Path) -> Path:
     if directory.exists() and not _replaceable(directory):
         raise WorkspaceError(
             f"{directory} exists and holds no saved model ({MANIFEST}); nothing was written. "
             "Name an empty or new directory."
         )
+    if os.path.ismount(directory):
+        raise WorkspaceError(
+            f"{directory} is a mount point, which cannot be replaced as a whole. Name a directory "
+            f"in it, such as {directory / 'model'}."
+        )
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     except OSError as error:
         raise WorkspaceError(f"{directory}: cannot be written ({error.strerror})") from error
-    try:
-        yield staging
-        staging.chmod(0o777 & ~_umask())
-        if directory.exists():
-            shutil.rmtree(directory)
-        staging.replace(directory)
-    except OSError as error:
-        raise WorkspaceError(f"{directory}: cannot be written ({error.strerror})") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _replaceable(directory: Path) -> bool:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from inc_core.commands.outcome import Outcome
+from inc_core.commands.output import tell, write_file
 from inc_core.errors import WorkspaceError
 
 __all__ = ["add_arguments", "run"]
+
+# what no defaults can know; `inc check` says what is still missing
+_NEXT = (
+    "name your data and metric in it (quantization.calibration.dataloader, "
+    "evaluation.accuracy.dataloader and .metric), then try it with 'inc check'"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +42,6 @@ def run(options: argparse.Namespace) -> Outcome:
     path = Path(options.output)
     if path.exists():
         raise WorkspaceError(f"{path} exists; nothing was written. Name another file with -o.")
-    path.write_text(text, encoding="utf-8")
-    print(f"wrote {path}", file=sys.stderr)
+    write_file(path, text, "-o")
+    tell(f"wrote {path}; {_NEXT}")
     return Outcome("", {"path": str(path)})

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from inc_core.commands.outcome import Outcome
-from inc_core.errors import WorkspaceError
+from inc_core.commands.output import write_file
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,15 +42,5 @@ def run(options: argparse.Namespace) -> Outcome:
         outcome = Outcome(report_from_run(found), report_from_run_json(found))
         story = story_from_records(found.name, read_journal(found / JOURNAL))
     if options.svg:
-        _write(Path(options.svg), picture_of(story, directory))
+        write_file(Path(options.svg), picture_of(story, directory), "--svg")
     return outcome
-
-
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or error
-        raise WorkspaceError(
-            f"--svg {str(path)!r} cannot be written ({reason}): name a file in an existing folder"
-        ) from error

@@ -19,6 +19,7 @@ __all__ = ["render_template"]
 
 # A file for quantization says nothing of the other ways to make a model smaller.
 _LEFT_OUT = ("train", "pruning", "distillation")
+_EXAMPLE_DATASET = ComponentConfig("npz", {"path": "FILE.npz", "inputs": "x", "labels": "y"})
 _WIDTH = 92  # of a line, without its last indent
 _HEAD = """\
 # Configuration of inc: every line may be left out, and then has the value shown here.
@@ -85,7 +86,7 @@ def _example(name: str, rules: Rules) -> Iterator[str]:
         return
     yield f"{name}:{_comment(meta['doc'])}"
     if "dataset" in keys:
-        document = dataloader_document(DataLoaderConfig(ComponentConfig("NAME", {"root": "PATH"})))
+        document = dataloader_document(DataLoaderConfig(_EXAMPLE_DATASET))
         stated = {key: value for key, value in document.items() if not _is_empty(value)}
         yield from (f"  {key}: {_inline(value)}" for key, value in stated.items())
     else:

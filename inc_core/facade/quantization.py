@@ -49,7 +49,7 @@ class Quantization(TrainingHooks, Parts):
     Args:
         conf_fname_or_obj: A YAML path, a mapping, a ``Config``, or ``None`` for the defaults.
         plugins: Where components are found; the installed plugins by default.
-        verbose: Print progress and the final report to standard error and output.
+        verbose: Print every trial, and why the search stopped, to standard error.
     """
 
     config: Config

@@ -57,10 +57,11 @@ class Console:
         live: bool | None = None,
         ticking: bool = True,
     ) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        # without standard error, as in a service, there is nobody to tell
+        self._stream: TextIO | None = sys.stderr if stream is None else stream
         self._verbose = verbose
         self._clock = clock
-        self._live = self._stream.isatty() if live is None else live
+        self._live = _is_terminal(self._stream) if live is None else live
         self._ticking = ticking
         self._activities: list[_Activity] = []
         self._status = ""
@@ -75,7 +76,7 @@ class Console:
             return
         with self._lock:
             self._wipe()
-            print(line, file=self._stream, flush=True)
+            self._write(line + "\n")
             self.repaint()
 
     def show(self, status: str) -> None:
@@ -171,8 +172,20 @@ class Console:
             self._painted = False
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # a full disk, a reader that went away, a closed stream:
+            self._stream = None  # the search goes on without being watched
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 def _text(activities: Sequence[_Activity], now: float) -> str:

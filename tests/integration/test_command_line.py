@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -44,13 +45,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def inc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def inc(
+    folder: Path, *arguments: str, shell: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``inc``, in a line of the shell if one is given: ``$INC`` is the command."""
     paths = os.pathsep.join([str(folder / "site"), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": paths, "INC_PLUGINS": "inc-toy"}
+    command = [sys.executable, "-m", "inc_core", *arguments]
+    environment = {**os.environ, "PYTHONPATH": paths, "INC_PLUGINS": "inc-toy", **variables}
     return subprocess.run(
-        [sys.executable, "-m", "inc_core", *arguments],
+        ["/bin/sh", "-c", shell] if shell else command,
         cwd=folder,
-        env=environment,
+        env={**environment, "INC": shlex.join(command)},
         capture_output=True,
         text=True,
         check=False,
@@ -77,6 +82,71 @@ def test_quantize_saves_what_verify_and_report_read(folder):
     refused = inc(folder, "report", "out", "--svg", "missing/front.svg")
     assert refused.returncode == 5
     assert "cannot be written (No such file or directory)" in refused.stderr
+
+
+QUANTIZE = ("quantize", "conf.yaml", "--model", "model.toy", "-o", "out")
+
+
+@pytest.mark.parametrize(
+    "where", ["2>&-", "2>/dev/full", "2>&1 | head -1 >/dev/null; test -d out || exit 9"]
+)
+def test_a_search_does_not_end_with_who_watches_it(folder, where):
+    done = inc(folder, *QUANTIZE, shell=f"eval $INC {where}")
+    assert done.returncode == 0, done.stderr
+    assert inc(folder, "verify", "out").returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_standard_output_that_cannot_be_written_is_said(folder):
+    done = inc(folder, "plugins", shell="eval $INC >/dev/full")
+    assert done.returncode == 5
+    assert done.stderr == "inc: standard output cannot be written (No space left on device)\n"
+
+
+def test_characters_that_a_terminal_lacks_are_escaped(folder):
+    assert inc(folder, *QUANTIZE[:-1], "größe").returncode == 0
+    done = inc(folder, "verify", "größe", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("gr\\xf6\\xdfe: verified")
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_search(folder):
+    (folder / "taken").write_text("something else")
+    for place, reason in (("taken", "holds no saved model"), ("taken/out", "cannot be written")):
+        done = inc(folder, *QUANTIZE[:-1], place)
+        assert done.returncode == 5
+        assert reason in done.stderr
+        assert "baseline" not in done.stderr
+    assert (folder / "taken").read_text() == "something else"
+
+
+# the largest file that the process may write is shorter than what it has to write
+SMALL_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (("init", "--model", "model.toy", "-o", "new.yaml"), "new.yaml"),
+        (("report", "out", "--svg", "new.svg"), "new.svg"),
+    ],
+)
+def test_a_file_is_written_whole_or_not_at_all(folder, arguments, file):
+    assert inc(folder, *QUANTIZE).returncode == 0
+    before = set(folder.iterdir())
+    code = f"{SMALL_FILES} from inc_core.cli import main; raise SystemExit(main({arguments!r}))"
+    done = inc(folder, shell=f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}")
+    assert done.returncode == 5, done.stderr
+    assert f"{file}' cannot be written (File too large)" in done.stderr
+    assert set(folder.iterdir()) == before
+
+
+def test_init_says_what_is_left_to_write_and_where_it_cannot(folder):
+    written = inc(folder, "init", "--model", "model.toy", "-o", "new.yaml")
+    assert "quantization.calibration.dataloader" in written.stderr
+    refused = inc(folder, "init", "--model", "model.toy", "-o", "missing/new.yaml")
+    assert refused.returncode == 5
+    assert "-o 'missing/new.yaml' cannot be written (No such file" in refused.stderr
 
 
 def test_a_saved_model_is_exported_in_the_format_of_the_suffix(folder):

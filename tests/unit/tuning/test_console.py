@@ -127,6 +127,31 @@ def test_a_script_that_is_not_verbose_prints_no_lines():
     assert stream.getvalue() == ""
 
 
+class Gone(io.StringIO):
+    """A stream whose reader went away, or whose disk is full."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_stream_that_takes_no_more_is_left_alone(clock):
+    console = Console(Gone(), clock=clock, live=True, ticking=False)
+    console.say("a line")
+    run(console, clock, seconds_each=1)
+    console.say("another")
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["none", "closed"])
+def test_without_standard_error_nothing_is_shown(monkeypatch, clock, closed):
+    stream = io.StringIO() if closed else None
+    if stream is not None:
+        stream.close()
+    monkeypatch.setattr("sys.stderr", stream)
+    console = Console(clock=clock)
+    console.say("a line")
+    run(console, clock, seconds_each=1)
+
+
 def test_what_is_logged_does_not_run_into_the_live_line(console, clock, terminal):
     handler = logging.StreamHandler(terminal)
     logging.getLogger().addHandler(handler)
