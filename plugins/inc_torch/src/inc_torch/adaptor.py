@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch import nn
 
 from inc_core.errors import DataError, UnsupportedModelError
 from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, LatencyTable
@@ -24,8 +25,9 @@ from inc_torch.capture import UntraceableError, capture
 from inc_torch.devices import Placement
 from inc_torch.executed import executed, kernels_on
 from inc_torch.formats import export_checkpoint
+from inc_torch.habits import Habits, habits_of
 from inc_torch.inputs import named_tensors, ordered_tensors, to_arrays
-from inc_torch.leaves import linearized
+from inc_torch.leaves import leaf_layers, linearized, with_leaves
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.onnx import export_onnx
 from inc_torch.op_table import op_table
@@ -76,7 +78,8 @@ class TorchAdaptor(TorchTraining, Adaptor):
                 for name, t in named.items()
             )
             facts = replace(model.facts, signature=Signature(infos), obstacle=str(error))
-            return TorchModel(linearized(model.body), facts)
+            body = linearized(model.body)
+            return TorchModel(body, replace(facts, habits=_habits(body, named)))
         return TorchModel(graph, ModelFacts(signature=signature, traced=True))
 
     def capabilities(self, model: TorchModel) -> Sequence[OpCapability]:
@@ -129,8 +132,9 @@ class TorchAdaptor(TorchTraining, Adaptor):
             export_checkpoint(model, path, format)
 
     def digest(self, model: TorchModel) -> str:
-        """Hash the graph and every tensor."""
+        """Hash the graph and every tensor, but for state that the model's own code changes as it runs."""
         content, tensors = parts_of(model)
+        tensors = {n: one for n, one in tensors.items() if n not in model.facts.habits.writes}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for name, tensor in sorted(tensors.items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -217,6 +221,14 @@ class TorchAdaptor(TorchTraining, Adaptor):
         if model not in self._plans:
             self._plans[model] = make_plan(model, self._table, self.context.inputs)
         return self._plans[model]
+
+
+def _habits(body: nn.Module, inputs: Mapping[str, torch.Tensor]) -> Habits:
+    try:
+        return habits_of(body, leaf_layers(body), lambda layers: with_leaves(body, layers), inputs)
+    # anyone's code, on a batch that was not run yet: what is wrong shows where it is run in earnest
+    except Exception:  # noqa: BLE001
+        return Habits()
 
 
 def _resolved(source: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from inc_core.errors import UnsupportedModelError
 from inc_core.quant.spec import OpConfig, OpKey
-from inc_torch.leaves import linearized
+from inc_torch.leaves import linearized, put_leaf
 from inc_torch.model import ModelFacts, TorchModel
 from inc_torch.serialize import describe, graph_of, read_files, tensors_of_graph, write_files
 from inc_torch.signature import Signature
@@ -95,10 +95,9 @@ def _restore_layers(
     for path, part in content["layers"].items():
         prefix = f"{_LEAF}{path}:"
         found = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        parent, _, name = path.rpartition(".")
         leaf = TorchModel(graph_of(part["nodes"], found), _facts(part))
         try:
-            body.get_submodule(parent).add_module(name, leaf)
+            put_leaf(body, path, leaf)
         except AttributeError as error:
             raise UnsupportedModelError(
                 f"the module given has no layer {path!r}; give the one that was quantized "

@@ -8,7 +8,10 @@ The batch dimension, and for models of token ids every dimension, stays open.
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,8 +49,8 @@ def capture(
     inputs = _as_forward_takes_them(module, inputs)
     ways: tuple[Callable[[], tuple[fx.GraphModule, Signature]], ...] = (
         lambda: _recorded(module, inputs),
-        lambda: graph_of_program(_export(module, inputs)),
-        lambda: graph_of_program(_export(fx.symbolic_trace(module), inputs)),
+        lambda: _exported(module, inputs),
+        lambda: _exported(fx.symbolic_trace(module), inputs),
     )
     problems = []
     for way in ways:
@@ -84,6 +87,20 @@ def _recorded(
     return _named(normalize(graph)), signature
 
 
+def _exported(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor]
+) -> tuple[fx.GraphModule, Signature]:
+    graph, signature = graph_of_program(_export(module, inputs))
+    infos = []
+    # exporting renames what has the name of a function, such as ``input``
+    for name, info in zip(inputs, signature.inputs, strict=True):
+        if info.shape and info.shape[0] is not None:
+            # written out for each sample: with any other batch, it would go on with the traced number
+            raise UntraceableError(f"its code depends on the size of the batch ({info})")
+        infos.append(replace(info, name=name))
+    return graph, replace(signature, inputs=tuple(infos))
+
+
 def _named(graph: fx.GraphModule) -> fx.GraphModule:
     assign_names(graph)
     for parameter in graph.parameters():
@@ -104,7 +121,8 @@ def _export(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> ExportedPr
     shapes = {
         name: dict.fromkeys(dims, Dim.AUTO) for name, dims in _open_dimensions(inputs).items()
     }
-    with torch.no_grad():
+    # where it fails it prints the graph so far, pages of it; the error says why
+    with torch.no_grad(), redirect_stderr(io.StringIO()):
         return torch.export.export(module, (), dict(inputs), dynamic_shapes=shapes, strict=False)
 
 

@@ -12,9 +12,18 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, fx, nn
 
+from inc_torch.model import TorchModel
 from inc_torch.naming import assign_names
 
-__all__ = ["INPUT", "leaf_graphs", "linearized", "shared_module", "with_leaves"]
+__all__ = [
+    "INPUT",
+    "leaf_graphs",
+    "leaf_layers",
+    "linearized",
+    "put_leaf",
+    "shared_module",
+    "with_leaves",
+]
 
 aten = torch.ops.aten
 
@@ -38,26 +47,54 @@ def linearized(module: nn.Module) -> nn.Module:
 
 def leaf_graphs(module: nn.Module) -> dict[str, fx.GraphModule]:
     """Return a graph of one op for each layer that has a kernel, by path in ``module``."""
-    found = {}
-    for path, layer in module.named_modules():
-        if path and (type(layer) is _LINEAR or _is_plain_conv(layer)):
-            found[path] = _graph(path, layer)
-    return found
+    return {path: _graph(path, layer) for path, layer in leaf_layers(module).items()}
 
 
-def shared_module(module: nn.Module) -> nn.Module:
-    """Return a copy of a module's structure that shares its tensors."""
+def leaf_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers that have a kernel, by path in ``module``."""
+    return {
+        path: layer
+        for path, layer in module.named_modules()
+        if path and (type(layer) is _LINEAR or _is_plain_conv(layer))
+    }
+
+
+def shared_module(module: nn.Module, own: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """Return a copy of a module's structure that shares its tensors.
+
+    Args:
+        module: What is copied.
+        own: By path, values of tensors that the copy writes to: it has its own of these.
+    """
     tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    copied = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    for path, value in (own or {}).items():
+        owner, _, name = path.rpartition(".")
+        setattr(copied.get_submodule(owner), name, value.clone())
+    return copied
 
 
-def with_leaves(module: nn.Module, leaves: Mapping[str, nn.Module]) -> nn.Module:
-    """Return a copy of a module in which some layers are others; tensors are shared."""
-    copied = shared_module(module)
+def with_leaves(
+    module: nn.Module, leaves: Mapping[str, nn.Module], own: Mapping[str, Tensor] | None = None
+) -> nn.Module:
+    """Return a copy of a module in which some layers are others; tensors but ``own`` are shared."""
+    copied = shared_module(module, own)
     for path, leaf in leaves.items():
-        parent, _, name = path.rpartition(".")
-        copied.get_submodule(parent).add_module(name, leaf)
+        put_leaf(copied, path, leaf)
     return copied.eval()
+
+
+def put_leaf(module: nn.Module, path: str, leaf: nn.Module) -> None:
+    """Put another layer in the place of one.
+
+    Raises:
+        AttributeError: If there is no such place.
+    """
+    parent, _, name = path.rpartition(".")
+    owner = module.get_submodule(parent)
+    if isinstance(leaf, TorchModel):
+        leaf.stand_for(path, owner.get_submodule(name))
+    owner.add_module(name, leaf)
 
 
 def _is_transposed(layer: nn.Module) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from inc_core.errors import DataError
 from inc_core.quant.spec import OpConfig, OpKey, TensorKey
 from inc_torch.forms import fast_form, plain_form
+from inc_torch.habits import Habits, stand_in
 from inc_torch.signature import Signature, flatten_outputs, rebuild
 
 __all__ = ["ModelFacts", "TorchModel"]
@@ -27,6 +29,7 @@ class ModelFacts:
         obstacle: Why it could not be traced, in words for the user.
         ops: How each op runs, by the ops of the float model; empty for a float model.
         factors: By what equalization divided channels, by tensor.
+        habits: What it does beside calling its layers, if it runs its own code.
     """
 
     signature: Signature | None = None
@@ -34,6 +37,7 @@ class ModelFacts:
     obstacle: str = ""
     ops: Mapping[OpKey, OpConfig] = field(default_factory=dict)
     factors: Mapping[TensorKey, np.ndarray[Any, Any]] = field(default_factory=dict)
+    habits: Habits = field(default_factory=Habits)
 
 
 class TorchModel(nn.Module):
@@ -51,15 +55,40 @@ class TorchModel(nn.Module):
         signature = facts.signature
         self._names = tuple(one.name for one in signature.inputs) if signature else ()
         self._nest = signature.outputs if signature else None
+        # of the layer in whose place it is, for other code that asks that layer
+        self._replaced: dict[str, Any] = {}
         self.eval()
 
+    def stand_for(self, path: str, layer: nn.Module) -> None:
+        """Answer as ``layer`` what other code asks of it: its sizes, the dtype of its weight."""
+        self._replaced = {k: v for k, v in vars(layer).items() if not k.startswith("_")}
+        del self._replaced["training"]
+        for name, tensor in layer.named_parameters(recurse=False):
+            self._replaced[name] = (f"{path}.{name}", tuple(tensor.shape), tensor.dtype)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; inputs by position or name, outputs in the nest in which the float module gives them."""
+        """Run; inputs by position or name, outputs in the nest in which the float module gives them.
+
+        Raises:
+            DataError: If a traced model's input has not the shape that was traced; the batch is open.
+        """
         if not self.facts.traced:
             return self.body(*args, **kwargs)
-        rest = [kwargs[name] for name in self._names[len(args) :]]
-        outputs = self.body(*args, *rest)
+        tensors = (*args, *(kwargs[name] for name in self._names[len(args) :]))
+        self._check(tensors)
+        outputs = self.body(*tensors)
         return outputs[0] if self._nest is None else rebuild(self._nest, outputs)
+
+    def _check(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Refuse sizes that were fixed when the model was traced: its graph may hold them as numbers."""
+        signature = self.facts.signature
+        for info, tensor in zip(signature.inputs if signature else (), tensors, strict=False):
+            if not info.accepts(tensor.shape):
+                raise DataError(
+                    f"input {info.name!r} must have the shape of {info}, received "
+                    f"{tuple(tensor.shape)}. The model was traced on sizes like these; for others "
+                    "quantize it with data of those sizes."
+                )
 
     def __getattr__(self, name: str) -> Any:
         """Find methods of a model that runs its own code where its user expects them: ``generate``."""
@@ -67,6 +96,10 @@ class TorchModel(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             body, facts = self.__dict__.get("_modules", {}).get("body"), self.__dict__.get("facts")
+            replaced = self.__dict__.get("_replaced", {})
+            if name in replaced:
+                value = replaced[name]
+                return stand_in(*value) if name in ("weight", "bias") else value
             # not what Python and copy look for: those are questions about this object
             if body is None or facts is None or facts.traced or name.startswith("_"):
                 raise

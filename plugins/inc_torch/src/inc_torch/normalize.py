@@ -1,10 +1,11 @@
-"""One form for exported graphs: nothing in place, batch normalization folded, layers recognized."""
+"""One form for exported graphs: nothing in place, constants and batch norms folded, layers recognized."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, fx
 
+from inc_torch.constants import fold_constants
 from inc_torch.static.graphs import Draft
 from inc_torch.static.prepare import attribute, bring_into_form
 
@@ -41,6 +42,8 @@ def normalize(graph: Draft) -> fx.GraphModule:
         schema = getattr(node.target, "_schema", None)
         if schema is not None and schema.is_mutable:
             raise MutatingError(f"{node.target} writes to {node.args[0]}")
+    if fold_constants(graph):
+        bring_into_form(graph)  # batch normalization behind weights that are constants only now
     for node in list(graph.graph.nodes):
         _recognize_linear(graph, node)
         _lay_out_channels_last(graph, node)

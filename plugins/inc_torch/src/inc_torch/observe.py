@@ -178,6 +178,7 @@ class TappedLayers:
         facts: Says the names of its inputs.
         observers: By tensor: what a layer reads or gives.
         layers: By tensor, the layer's path.
+        own: Tensors that the module writes to: calibration leaves the given ones alone.
     """
 
     def __init__(
@@ -186,9 +187,10 @@ class TappedLayers:
         facts: ModelFacts,
         observers: Mapping[TensorKey, Observer],
         layers: Mapping[TensorKey, str],
+        own: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._samples = 0
-        self._module = shared_module(module)
+        self._module = shared_module(module, own)
         self._names = [one.name for one in facts.signature.inputs] if facts.signature else []
         for key, observer in observers.items():
             layer = self._module.get_submodule(layers[key])

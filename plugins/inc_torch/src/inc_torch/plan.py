@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from inc_core.errors import CalibrationError, QuantizationError, did_you_mean
 from inc_core.quant.recipe import Recipe
-from inc_core.quant.spec import OpCapability, OpConfig, TensorKey
+from inc_core.quant.spec import FP32, OpCapability, OpConfig, TensorKey
 from inc_torch.capabilities import capabilities
 from inc_torch.inputs import named_tensors, ordered_tensors
 from inc_torch.leaves import INPUT, leaf_graphs, with_leaves
@@ -33,6 +33,8 @@ from inc_torch.weight_only.streaming import stream_statistics
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibration
     from inc_core.quant.observers import Observer
+
+_READ = "the model's own code reads its weight beside calling it, and expects floats"
 
 __all__ = ["GraphPlan", "LayerPlan", "Plan", "Runs", "make_plan"]
 
@@ -174,7 +176,12 @@ class LayerPlan:
         self._module, self._facts = module, facts
         self._inputs = tuple(inputs)
         self._chosen = ChosenWeights()
-        layer = ModelFacts(Signature((InputInfo("input", "float32", ()),)), traced=True)
+        # as it is before the first evaluation: each quantized model begins with it
+        state = module.state_dict(keep_vars=True)
+        self._state = {
+            path: state[path].detach().clone() for path in facts.habits.writes & state.keys()
+        }
+        layer = ModelFacts(Signature((InputInfo("input", "float32", None),)), traced=True)
         self._layers = {
             path: GraphPlan(graph, layer, table) for path, graph in leaf_graphs(module).items()
         }
@@ -183,7 +190,13 @@ class LayerPlan:
     def capabilities(self) -> tuple[OpCapability, ...]:
         """The layers, in the order in which the module holds them."""
         found = [one for plan in self._layers.values() for one in plan.capabilities]
-        return tuple(replace(one, first=False) for one in found)
+        reads = self._facts.habits.reads
+        return tuple(
+            OpCapability(one.op, (FP32,), note=_READ)
+            if one.op.name in reads
+            else replace(one, first=False)
+            for one in found
+        )
 
     def tapped(self, observers: Mapping[TensorKey, Observer]) -> TappedLayers:
         """Return the module with observers on what its layers read and give."""
@@ -195,7 +208,7 @@ class LayerPlan:
                     f"the model has no tensor of op {key.op!r}: observe tensors that "
                     "'capabilities' names"
                 )
-        return TappedLayers(self._module, self._facts, observers, keys)
+        return TappedLayers(self._module, self._facts, observers, keys, self._state)
 
     def quantize(self, recipe: Recipe, calibration: Calibration) -> TorchModel:
         """Return a copy of the module in which layers are replaced."""
@@ -212,7 +225,7 @@ class LayerPlan:
                 one = Recipe({op: config}, recipe.calib_samples, recipe.options)
                 leaves[op.name] = self._layers[op.name].quantize(one, calibration, chosen)
         facts = replace(self._facts, ops=dict(recipe.ops))
-        return TorchModel(with_leaves(self._module, leaves), facts)
+        return TorchModel(with_leaves(self._module, leaves, self._state), facts)
 
     def _choose(self, configs: Mapping[str, OpConfig], calibration: Calibration) -> Chosen:
         wanted = weight_only(configs)

@@ -111,9 +111,12 @@ def _keeps_channels(node: fx.Node) -> bool:
     return node.target in _HOMOGENEOUS
 
 
-def _shape(node: object) -> tuple[object, ...] | None:
+def _shape(node: object) -> tuple[int | str, ...] | None:
+    """Return the traced shape, open sizes in words: comparing these would ask for their values."""
     value = node.meta.get("val") if isinstance(node, fx.Node) else None
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
+    if not isinstance(value, torch.Tensor):
+        return None
+    return tuple(size if isinstance(size, int) else str(size) for size in value.shape)
 
 
 def _rank(node: object) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ class InputInfo:
     Attributes:
         name: Of the parameter of ``forward``.
         dtype: A dtype of torch without its prefix, ``"float32"``.
-        shape: Sizes; ``None`` where any size is accepted.
+        shape: Sizes; ``None`` where any size is accepted, or for a tensor of any shape.
     """
 
     name: str
     dtype: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -37,13 +37,18 @@ class InputInfo:
         return getattr(torch, self.dtype)
 
     def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.name}: {self.dtype}"
         sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
         return f"{self.name}: {self.dtype} ({sizes})"
 
     def accepts(self, shape: Sequence[int]) -> bool:
         """Whether a tensor of this shape fits."""
-        return len(shape) == len(self.shape) and all(
-            mine is None or mine == size for mine, size in zip(self.shape, shape, strict=True)
+        return self.shape is None or (
+            len(shape) == len(self.shape)
+            and all(
+                mine is None or mine == size for mine, size in zip(self.shape, shape, strict=True)
+            )
         )
 
 
@@ -56,14 +61,18 @@ class Signature:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        inputs = [[one.name, one.dtype, list(one.shape)] for one in self.inputs]
+        inputs = [[one.name, one.dtype, one.shape and list(one.shape)] for one in self.inputs]
         return {"inputs": inputs, "outputs": self.outputs}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Signature:
         """Inverse of ``to_json``."""
-        inputs = tuple(InputInfo(n, d, tuple(shape)) for n, d, shape in fields["inputs"])
+        inputs = tuple(InputInfo(n, d, _shape(shape)) for n, d, shape in fields["inputs"])
         return cls(inputs, fields["outputs"])
+
+
+def _shape(sizes: Sequence[int | None] | None) -> tuple[int | None, ...] | None:
+    return None if sizes is None else tuple(sizes)
 
 
 def nest_of(value: Any) -> Nest:
@@ -93,10 +102,14 @@ def nest_of(value: Any) -> Nest:
 
 
 def flatten_outputs(value: Any) -> tuple[torch.Tensor, ...]:
-    """Return the tensors of a nest in order."""
+    """Return the tensors of a nest in order; numbers as tensors, nothing for what is neither."""
     if isinstance(value, torch.Tensor):
         return (value,)
-    if value is None:
+    if isinstance(value, (bool, int, float)):
+        return (torch.tensor(value),)
+    if value is None or not (isinstance(value, Iterable) or dataclasses.is_dataclass(value)):
+        return ()
+    if isinstance(value, (str, bytes)):
         return ()
     if dataclasses.is_dataclass(value) and not isinstance(value, Mapping):
         value = _filled_fields(value)

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def _copy(module: nn.Module) -> nn.Module:
     tensors = [*module.parameters(), *module.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if size <= LARGEST_COPY * _physical_memory():
-        copied = copy.deepcopy(module)
+        # results of computations, such as weights that a hook makes, have no deep copy
+        made = {id(one): one.detach().clone() for one in _attributes(module) if not one.is_leaf}
+        copied = copy.deepcopy(module, made)
     else:
         logger.warning(
             "the model's %.1f GB are shared, not copied: leave its weights alone until the "
@@ -73,8 +76,19 @@ def _copy(module: nn.Module) -> nn.Module:
         memo = {id(tensor): _shared(tensor) for tensor in tensors}
         copied = copy.deepcopy(module, memo)
     for parameter in copied.parameters():
-        parameter.requires_grad_(False)
+        # parameters of TorchScript parts come out of copying as results of a computation
+        if parameter.is_leaf:
+            parameter.requires_grad_(False)
     return copied
+
+
+def _attributes(module: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield the tensors that modules hold, registered or not."""
+    for one in module.modules():
+        held = vars(one).values() if not isinstance(one, torch.jit.ScriptModule) else ()
+        for value in (*one.parameters(recurse=False), *one.buffers(recurse=False), *held):
+            if isinstance(value, torch.Tensor):
+                yield value
 
 
 def _physical_memory() -> int:

@@ -47,6 +47,28 @@ class Gpt2Style(nn.Module):
         return torch.addmm(self.bias, x, self.weight)
 
 
+class ForEach(nn.Module):
+    """Python goes through the samples: a graph would hold the number of those that were traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return [one[one > 0] for one in self.fc(x)]
+
+
+class Counted(nn.Module):
+    """Gives a number beside a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x), 3, "text"
+
+
 def test_ops_are_named_after_layers_and_types_as_users_say_them(adaptor, images):
     model = adaptor.trace(adaptor.load(seeded(ResidualNet)), images[0])
     keys = [tuple(one.op) for one in adaptor.capabilities(model)]
@@ -117,3 +139,42 @@ def test_integers_are_wanted_where_the_model_takes_ids(adaptor, sentences):
 def test_a_wrong_name_names_the_closest(adaptor, sentences):
     with pytest.raises(DataError, match="input_ids"):
         adaptor.trace(adaptor.load(seeded(Encoder)), {"input_idz": sentences[0]["input_ids"]})
+
+
+def test_code_that_depends_on_the_batch_runs_as_it_is(adaptor):
+    model = adaptor.trace(adaptor.load(ForEach()), np.ones((4, 4), np.float32))
+    assert "depends on the size of the batch" in model.facts.obstacle
+    assert len(model(torch.ones(3, 4))) == 3
+
+
+def test_numbers_among_the_outputs_are_predicted_and_texts_are_not(adaptor):
+    model = adaptor.trace(adaptor.load(Counted()), np.ones((4, 4), np.float32))
+    logits, number = adaptor.predict(model, np.ones((2, 4), np.float32))
+    assert logits.shape == (2, 4)
+    assert number == 3
+
+
+def test_inputs_keep_the_names_that_forward_gives_them(adaptor):
+    layer = nn.ConvTranspose2d(3, 4, 2)  # its forward takes ``input``, and is left to torch.export
+    model = adaptor.trace(adaptor.load(layer), np.ones((2, 3, 4, 4), np.float32))
+    assert model.facts.traced
+    assert model(input=torch.ones(1, 3, 4, 4)).shape == (1, 4, 5, 5)
+
+
+def test_sizes_that_were_not_traced_are_refused(adaptor, images):
+    model = adaptor.trace(adaptor.load(seeded(ResidualNet)), images[0])
+    with pytest.raises(DataError, match=r"float32 \(any, 3, \d+, \d+\), received \(2, 3, 64, 64\)"):
+        model(torch.zeros(2, 3, 64, 64))
+
+
+class Branches(nn.Module):
+    """Goes on with one number of many; torch.export prints the graph where it gives up."""
+
+    def forward(self, x):
+        return x * 2 if (x * 3).sum().item() > 0 else x
+
+
+def test_what_cannot_be_traced_is_not_printed(adaptor, capfd):
+    model = adaptor.trace(adaptor.load(Branches()), np.ones((4, 4), np.float32))
+    assert not model.facts.traced
+    assert "def forward" not in "".join(capfd.readouterr())

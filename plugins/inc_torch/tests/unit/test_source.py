@@ -58,3 +58,20 @@ def test_torch_script_is_refused_with_a_remedy(adaptor, tmp_path):
     torch.jit.save(script, str(tmp_path / "script.pt"))
     with pytest.raises(UnsupportedModelError, match="TorchScript"):
         adaptor.load(tmp_path / "script.pt")
+
+
+def test_a_module_that_holds_results_of_computations_is_copied(adaptor):
+    conv = torch.nn.utils.weight_norm(
+        torch.nn.Conv2d(3, 4, 3)
+    )  # its weight has a gradient's history
+    conv(torch.ones(1, 3, 8, 8))
+    model = adaptor.load(torch.nn.Sequential(conv))
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(model(x).detach(), conv(x).detach())
+
+
+def test_a_module_with_a_part_in_torch_script_is_copied(adaptor):
+    part = torch.jit.script(torch.nn.Linear(4, 4))
+    module = torch.nn.Sequential(part, torch.nn.Linear(4, 2)).eval()
+    model = adaptor.trace(adaptor.load(module), np.ones((2, 4), np.float32))
+    torch.testing.assert_close(model(torch.ones(2, 4)), module(torch.ones(2, 4)).detach())

@@ -127,6 +127,11 @@ def _layer_norm(t: Translation, node: fx.Node) -> str:
 
 def _batch_norm(t: Translation, node: fx.Node) -> str:
     given = t.arguments(node)
+    if given["running_mean"] is None:
+        raise UnsupportedModelError(
+            f"{op_name(node)!r} normalizes by the batch itself, for it has no running statistics; ONNX has "
+            "no such operator"
+        )
     channels = given["running_mean"].meta["val"].shape[0]
     weight, bias = (
         t.build.constant(np.full(channels, filling, np.float32))

@@ -101,6 +101,21 @@ def test_it_gives_the_outputs_of_the_quantized_model(adaptor, source, data, requ
             assert snr_db(one, other) > MIN_SNR_DB
 
 
+def test_one_dimensional_convolutions_are_exported_to_onnx_and_by_torch(adaptor, tmp_path):
+    module = nn.Sequential(nn.Conv1d(4, 8, 3, 2, 1), nn.ReLU(), nn.Conv1d(8, 4, 3, dilation=2))
+    batches = [
+        {"input": np.random.default_rng(i).normal(size=(4, 4, 24)).astype("float32")}
+        for i in (1, 2)
+    ]
+    _, model = quantized(adaptor, module.eval(), batches)
+    x = torch.from_numpy(batches[1]["input"])
+    program = torch.export.export(model, (x,), dynamic_shapes=(({0: torch.export.Dim.AUTO},),))
+    assert torch.equal(program.module()(x[:3]), model(x[:3]))
+    adaptor.export(model, tmp_path / "model.onnx", "onnx")
+    (found,) = run(tmp_path / "model.onnx", batches[1])
+    assert snr_db(model(x).numpy(), found) > MIN_SNR_DB
+
+
 def test_onnx_runtime_executes_integers(adaptor, images, tmp_path):
     _, model = quantized(adaptor, program(ResidualNet, (2, 3, 16, 16)), images)
     adaptor.export(model, tmp_path / "model.onnx", "onnx")
@@ -256,3 +271,10 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path):
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert "pip install 'inc-torch[onnx]'" in done.stdout
+
+
+def test_normalizing_by_the_batch_itself_is_refused(adaptor, tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    model = adaptor.trace(adaptor.load(module), np.ones((2, 3, 8, 8), np.float32))
+    with pytest.raises(UnsupportedModelError, match="normalizes by the batch itself"):
+        adaptor.export(model, tmp_path / "model.onnx", "onnx")
