@@ -78,6 +78,35 @@ def dynamic(k: int, n: int, activation: Activation, rows: int, layers: int) -> C
     }
 
 
+def static(k: int, n: int, activation: Activation, rows: int, layers: int) -> Contenders:
+    """int8 weights, activations quantized before; rounded to u8 again where there is an activation."""
+    rng = np.random.default_rng(0)
+    q = rng.integers(-127, 128, (layers, n, k), dtype=np.int8)
+    scales, bias = torch.rand(n) * 4e-4, torch.randn(n)
+    q_x = torch.from_numpy(rng.integers(0, 256, (rows, k), dtype=np.uint8))
+    gelu = activation == Activation.GELU
+    own = [kernels.pack_int8_weight(torch.from_numpy(w)) for w in q]
+    to = (0.02, 20) if gelu else (None, 0)
+    operator = torch.ops.inc.static_linear.default
+    packed = [torch.ops.onednn.qlinear_prepack(torch.from_numpy(w), None) for w in q]
+    zeros = torch.zeros(n, dtype=torch.int32)
+    out = (0.02, 20, torch.uint8) if gelu else (1.0, 0, torch.float32)
+    after = ("gelu", [0.0], "none") if gelu else ("none", [0.0], "")
+    linear = torch.ops.onednn.qlinear_pointwise.default
+    return {
+        "inc static": lambda: [
+            operator(
+                *(q_x, 0.03, 128, w.packed, w.column_sums, scales, bias, int(activation), None),
+                *to,
+            )
+            for w in own
+        ],
+        "onednn.qlinear": lambda: [
+            linear(q_x, 0.03, 128, w, scales, zeros, bias, *out, *after) for w in packed
+        ],
+    }
+
+
 def few(layers: int) -> int:
     """How many layers the float rivals have: a quarter takes the same memory."""
     return max(1, layers // 4)

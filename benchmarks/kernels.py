@@ -2,7 +2,8 @@
 
 All contenders of a shape are timed interleaved in one process with one thread; ratios are medians over rounds
 of the rival's time divided by ours. Every layer has a weight of its own, and there are enough of them that
-decoding reads memory. ``--quick`` takes fewer rounds; ``--only decode dynamic elementwise`` chooses tables.
+weights come from memory. ``--quick`` takes fewer rounds; ``--only decode static dynamic elementwise`` chooses
+tables.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ DECODE_GOALS = {
     ("ORT MatMulNBits, level 4", 16): 1.9,
     ("torch _weight_int4pack_mm", 16): 4.0,
 }
+STATIC_BYTES = 60 << 20  # of weights: of several layers, as in a model, and beyond the second cache
 DECODE_LAYERS = 36  # of 8 MB: 300 MB, beyond the last cache
 # 4 bits a weight; a float16 scale and a zero point of one byte for each group of 128, as inc stores them
 DECODE_BYTES = 4096 * 4096 * (1 / 2 + 3 / 128)
@@ -42,7 +44,7 @@ DECODE_BYTES = 4096 * 4096 * (1 / 2 + 3 / 128)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tables = {"decode": decode, "dynamic": dynamic, "elementwise": elementwise}
+    tables = {"decode": decode, "static": static, "dynamic": dynamic, "elementwise": elementwise}
     parser.add_argument("--only", nargs="+", default=list(tables), choices=tables)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     arguments = parser.parse_args()
@@ -70,6 +72,29 @@ def decode(rounds: int) -> None:
             rows.append((m, name, f"{seconds * 1e6:.0f}", f"{gigabytes:.1f}", f"{ratio:.2f}", goal))
     header = ("rows", "kernel", "us", "GB/s of weights", "time / ours", "goal")
     timing.print_table("decode: 4-bit weights, 4096 x 4096, groups of 128, asym", header, rows)
+
+
+def static(rounds: int) -> None:
+    """int8 weights, activations quantized before: beside oneDNN's, on which torch's own int8 models run."""
+    rows = []
+    for k, n, activation in (
+        (768, 768, Activation.NONE),
+        (768, 2304, Activation.NONE),
+        (768, 3072, Activation.GELU),
+        (3072, 768, Activation.NONE),
+        (4096, 4096, Activation.NONE),
+    ):
+        layers = STATIC_BYTES // (k * n)
+        for m in (1, 16, 64, 128, 256, 1024):
+            used = max(2, layers // 4) if m > 128 else layers
+            variants = contenders.static(k, n, activation, m, used)
+            timings = timing.interleave(variants, "inc static", rounds=rounds, block_seconds=0.05)
+            own, rival = timings["inc static"], timings["onednn.qlinear"]
+            us = [f"{one.milliseconds * 1e3 / used:.0f}" for one in (own, rival)]
+            shape = f"{k} x {n} {activation.name.lower()}"
+            rows.append((shape, m, *us, f"{timing.faster_by(own, rival):.2f}"))
+    header = ("shape", "rows", "inc us", "oneDNN us", "oneDNN / ours")
+    timing.print_table("static int8", header, rows)
 
 
 def dynamic(rounds: int) -> None:

@@ -30,7 +30,12 @@ SIGNATURES = {
     "inc_dynamic_quantize": (None, [PTR, INT, INT, INT, PTR, INT, INT]),
     "inc_dynamic_linear": (
         None,
-        [PTR, INT, INT, PTR, PTR, PTR, PTR, C_INT, INT, PTR, INT, INT, INT],
+        [PTR, INT, INT, PTR, PTR, PTR, PTR, C_INT, INT, PTR, INT, INT, INT, INT, INT],
+    ),
+    "inc_static_linear": (
+        None,
+        [PTR, INT, FLOAT, ZERO_POINT, PTR, PTR, PTR, PTR, C_INT, PTR, FLOAT, ZERO_POINT, INT, PTR]
+        + [INT] * 4,
     ),
     "inc_int4_packed_size": (SIZE, [INT, INT, INT]),
     "inc_int4_pack": (None, [PTR, INT, INT, INT, PTR]),
@@ -84,7 +89,7 @@ class Int4Weight(NamedTuple):
 
 
 class Kernels:
-    """Each kernel as a function of arrays; ``columns`` splits the work as a thread pool would."""
+    """Each kernel as a function of arrays; ``columns`` and ``rows`` split the work as a pool would."""
 
     def __init__(self) -> None:
         self.library = load()
@@ -126,12 +131,13 @@ class Kernels:
         bias: np.ndarray | None = None,
         activation: str = "none",
         columns: tuple[int, ...] = (),
+        rows: tuple[int, ...] = (),
     ) -> np.ndarray:
         m, k = x.shape
         n = len(scales)
         y = np.full((m, n), np.nan, np.float32)
         scratch = self.dynamic_scratch(x)
-        for n0, n1 in _ranges(columns, n):
+        for (m0, m1), (n0, n1) in _parts(rows, m, columns, n):
             self.library.inc_dynamic_linear(
                 pointer(scratch),
                 m,
@@ -144,10 +150,54 @@ class Kernels:
                 n,
                 pointer(y),
                 n,
+                m0,
+                m1,
                 n0,
                 n1,
             )
         return y
+
+    def static_linear(
+        self,
+        q: np.ndarray,
+        scale: float,
+        zero_point: int,
+        weight: Int8Weight,
+        scales: np.ndarray,
+        bias: np.ndarray | None = None,
+        activation: str = "none",
+        addend: np.ndarray | None = None,
+        to: tuple[float, int] | None = None,
+        columns: tuple[int, ...] = (),
+        rows: tuple[int, ...] = (),
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """``to``: scale and zero point of a uint8 result; without them it is float32."""
+        m, k = q.shape
+        n = len(scales)
+        if out is None:
+            out = np.full((m, n), np.nan, np.float32) if to is None else np.empty((m, n), np.uint8)
+        for (m0, m1), (n0, n1) in _parts(rows, m, columns, n):
+            self.library.inc_static_linear(
+                pointer(q),
+                k,
+                scale,
+                zero_point,
+                pointer(weight.packed),
+                pointer(weight.column_sums),
+                pointer(scales),
+                pointer(bias),
+                ACTIVATIONS.index(activation),
+                pointer(addend),
+                *(to or (0.0, 0)),
+                n,
+                pointer(out),
+                m0,
+                m1,
+                n0,
+                n1,
+            )
+        return out
 
     def pack_int4(
         self, q: np.ndarray, scales: np.ndarray, zero_points: np.ndarray | None, group_size: int
@@ -180,7 +230,7 @@ class Kernels:
         self.library.inc_int4_prepare(
             pointer(x), stride, m, k, group_size, number, pointer(scratch), 0, m
         )
-        for n0, n1 in _ranges(columns, n):
+        for n0, n1 in _ranges(columns, padded(n)):
             self.library.inc_int4_linear(
                 pointer(scratch),
                 m,
@@ -247,6 +297,11 @@ class Kernels:
         return q, y
 
 
-def _ranges(columns: tuple[int, ...], n: int) -> list[tuple[int, int]]:
-    edges = [0, *columns, padded(n)]
-    return list(itertools.pairwise(edges))
+def _ranges(inner: tuple[int, ...], end: int) -> list[tuple[int, int]]:
+    return list(itertools.pairwise([0, *inner, end]))
+
+
+def _parts(
+    rows: tuple[int, ...], m: int, columns: tuple[int, ...], n: int
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    return list(itertools.product(_ranges(rows, m), _ranges(columns, padded(n))))

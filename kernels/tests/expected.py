@@ -29,6 +29,13 @@ def dynamic_linear(x, q_weight, scales, bias, activation) -> np.ndarray:
     return activate(y + (0 if bias is None else bias), activation)
 
 
+def static_linear(q, scale, zero_point, q_weight, scales, bias, activation, addend) -> np.ndarray:
+    """Exact integer sums, then float64; not rounded."""
+    sums = (q.astype(np.int64) - zero_point) @ q_weight.T.astype(np.int64)
+    y = activate(sums * (np.float64(scale) * scales) + (0 if bias is None else bias), activation)
+    return y + (0 if addend is None else addend)
+
+
 def quantize_groups(x: np.ndarray, group_size: int) -> tuple[np.ndarray, np.ndarray]:
     """int8 values (m, groups, group_size) and scales (m, groups), zero beyond the row."""
     m, k = x.shape

@@ -19,6 +19,7 @@ SHAPES = [
     (7, 256, 96),
     (13, 129, 65),
     (16, 768, 200),
+    (40, 60, 260),  # tiles enough to fetch the next block together
 ]
 
 
@@ -108,11 +109,12 @@ def test_a_zero_or_vanishing_row_gives_the_bias(kernels: Kernels):
     np.testing.assert_array_equal(y, np.tile(bias, (3, 1)))
 
 
-def test_ranges_of_columns_make_the_whole(kernels: Kernels):
+def test_ranges_of_rows_and_columns_make_the_whole(kernels: Kernels):
     x, q, scales, bias = problem(9, 100, 300)
     weight = kernels.pack_int8(q)
     whole = kernels.dynamic_linear(x, weight, scales, bias, "gelu")
-    parts = kernels.dynamic_linear(x, weight, scales, bias, "gelu", columns=(64, 128, 256))
+    split = {"columns": (64, 128, 256), "rows": (1, 3)}
+    parts = kernels.dynamic_linear(x, weight, scales, bias, "gelu", **split)
     np.testing.assert_array_equal(whole, parts)
 
 

@@ -32,7 +32,7 @@ struct Simd {
   static F32 add(F32 a, F32 b) { return _mm256_add_ps(a, b); }
   static F32 sub(F32 a, F32 b) { return _mm256_sub_ps(a, b); }
   static F32 mul(F32 a, F32 b) { return _mm256_mul_ps(a, b); }
-  static F32 div(F32 a, F32 b) { return _mm256_div_ps(a, b); }
+  static F32 reciprocal(F32 v) { return _mm256_div_ps(set(1.0f), v); }
   static F32 mul_add(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
   static F32 min(F32 a, F32 b) { return _mm256_min_ps(a, b); }
   static F32 max(F32 a, F32 b) { return _mm256_max_ps(a, b); }

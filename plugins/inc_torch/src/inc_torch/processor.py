@@ -6,7 +6,7 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["multiplies_bf16", "multiplies_int8_exactly"]
+__all__ = ["multiplies_bf16", "multiplies_int8_exactly", "multiplies_int8_tiles"]
 
 _EXACT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
@@ -24,6 +24,11 @@ def multiplies_int8_exactly() -> bool:
 def multiplies_bf16() -> bool:
     """Whether bf16 products are an instruction; elsewhere bf16 is slower than float32."""
     return bool(_BF16_FLAGS & _flags())
+
+
+def multiplies_int8_tiles() -> bool:
+    """Whether whole tiles of int8 are multiplied by one instruction, as AMX does."""
+    return "amx_int8" in _flags()
 
 
 def _is_x86() -> bool:

@@ -23,6 +23,7 @@ from inc_torch.kernels.operators import SCHEMAS
 def arguments(dtype: torch.dtype = torch.float32, with_bias: bool = True) -> dict[str, tuple]:
     """One call of each operator."""
     x = activations(5, 96).to(dtype)
+    q_x = kernels.quantize(x, 0.05, 100)
     q, scales, bias = int8_weight(40, 96)
     int8 = kernels.pack_int8_weight(q)
     int4, _ = int4_weight(40, 96, 64, symmetric=not with_bias)
@@ -30,10 +31,15 @@ def arguments(dtype: torch.dtype = torch.float32, with_bias: bool = True) -> dic
     norm = (torch.rand(96), torch.randn(96)) if with_bias else (None, None)
     return {
         "dynamic_linear": (x, int8.packed, int8.column_sums, scales, bias, 40, 2),
+        "static_linear": (
+            *(q_x, 0.05, 100, int8.packed, int8.column_sums, scales, bias, 2),
+            *((activations(5, 40).to(dtype), None, 0) if with_bias else (None, 0.05, 30)),
+        ),
         "int4_linear": (x, int4.packed, int4.scales, int4.zero_points, bias, 96, 40, 64, 2),
         "quantize": (x, 0.05, 100, False),
         "dequantize": (torch.arange(200).to(torch.uint8), 0.05, 100),
         "layer_norm_quantize": (x, *norm, 1e-5, 0.05, 3, True),
+        "layer_norm_and_quantize": (x, *norm, 1e-5, 0.05, 3, True),
     }
 
 
@@ -77,13 +83,22 @@ def test_opcheck_accepts_every_operator(name, with_bias):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_native_and_reference_agree(name, dtype):
-    values = arguments(dtype)[name]
-    native = getattr(torch.ops.inc, name)(*values)
-    expected = getattr(reference, name)(*values)
+    for with_bias in (True, False):
+        values = arguments(dtype, with_bias)[name]
+        results = getattr(torch.ops.inc, name)(*values), getattr(reference, name)(*values)
+        if isinstance(results[0], tuple):
+            pairs = zip(*results, strict=True)
+        else:
+            pairs = iter([results])
+        for native, expected in pairs:
+            assert_agree(native, expected, 1e-6 if dtype == torch.float32 else 3e-3)
+
+
+def assert_agree(native, expected, tolerance):
     assert native.dtype == expected.dtype
     assert native.shape == expected.shape
     if native.is_floating_point():
-        assert relative_error(native, expected) < (1e-6 if dtype == torch.float32 else 3e-3)
+        assert relative_error(native, expected) < tolerance
     else:
         # a sum in another order may round the other way where it lies half-way
         assert int((native.int() - expected.int()).abs().max()) <= 1
@@ -148,7 +163,7 @@ def test_a_module_cast_to_bf16_still_runs():
     assert relative_error(model.to(torch.bfloat16)(x.bfloat16()), Network().eval()(x)) < 0.05
 
 
-@pytest.mark.parametrize("rows", [1, 5, 64])
+@pytest.mark.parametrize("rows", [1, 5, 64, 400])
 def test_threads_change_no_bit(rows):
     x = activations(rows, 512)
     q, scales, bias = int8_weight(4096, 512)
@@ -158,6 +173,10 @@ def test_threads_change_no_bit(rows):
     def results():
         return [
             kernels.dynamic_linear(x, int8, scales, bias),
+            torch.ops.inc.static_linear(
+                *(kernels.quantize(x, 0.05, 100), 0.05, 100, int8.packed, int8.column_sums),
+                *(scales, bias, 2, None, 0.05, 30),
+            ),
             kernels.int4_linear(x, int4),
             kernels.quantize(x.repeat(9, 9), 0.05, 100),
             kernels.layer_norm_quantize(x.repeat(50, 1), None, None, 1e-5, 0.05, 3),
@@ -178,6 +197,12 @@ def test_threads_change_no_bit(rows):
         ("dynamic_linear", 1, torch.zeros(3, dtype=torch.int8), "do not fit"),
         ("dynamic_linear", 4, torch.zeros(3), "bias"),
         ("dynamic_linear", 6, 9, "activation"),
+        ("static_linear", 0, torch.zeros(2, 96), "uint8"),
+        ("static_linear", 0, torch.zeros(2, 95, dtype=torch.uint8), "multiple of 4"),
+        ("static_linear", 3, torch.zeros(3, dtype=torch.int8), "do not fit"),
+        ("static_linear", 6, torch.zeros(3), "bias"),
+        ("static_linear", 7, 9, "activation"),
+        ("static_linear", 8, torch.zeros(3), "added"),
         ("int4_linear", 0, torch.zeros(2, 95), "in_features"),
         ("int4_linear", 2, torch.zeros(3), "do not fit"),
         ("int4_linear", 7, 20, "multiple of 32"),

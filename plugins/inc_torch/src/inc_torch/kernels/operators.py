@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,12 +37,17 @@ class Compute(enum.IntEnum):
 SCHEMAS = {
     "dynamic_linear": "(Tensor x, Tensor packed, Tensor column_sums, Tensor scales, Tensor? bias, "
     "int out_features, int activation) -> Tensor",
+    "static_linear": "(Tensor q_x, float x_scale, int x_zero_point, Tensor packed, Tensor column_sums, "
+    "Tensor scales, Tensor? bias, int activation, Tensor? addend, float? out_scale, int out_zero_point) "
+    "-> Tensor",
     "int4_linear": "(Tensor x, Tensor packed, Tensor scales, Tensor? zero_points, Tensor? bias, "
     "int in_features, int out_features, int group_size, int compute) -> Tensor",
     "quantize": "(Tensor x, float scale, int zero_point, bool signed) -> Tensor",
     "dequantize": "(Tensor q, float scale, int zero_point) -> Tensor",
     "layer_norm_quantize": "(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale, "
     "int zero_point, bool signed) -> Tensor",
+    "layer_norm_and_quantize": "(Tensor x, Tensor? weight, Tensor? bias, float eps, float scale, "
+    "int zero_point, bool signed) -> (Tensor, Tensor)",
 }
 
 
@@ -67,6 +73,23 @@ def _fake_dynamic_linear(
     activation: int,
 ) -> Tensor:
     return _linear(x, out_features)
+
+
+def _fake_static_linear(
+    q_x: Tensor,
+    x_scale: float,
+    x_zero_point: int,
+    packed: Tensor,
+    column_sums: Tensor,
+    scales: Tensor,
+    bias: Tensor | None,
+    activation: int,
+    addend: Tensor | None,
+    out_scale: float | None,
+    out_zero_point: int,
+) -> Tensor:
+    dtype = torch.float32 if out_scale is None else torch.uint8
+    return q_x.new_empty((*q_x.shape[:-1], scales.shape[0]), dtype=dtype)
 
 
 def _fake_int4_linear(
@@ -103,12 +126,18 @@ def _fake_layer_norm_quantize(
     return x.new_empty(x.shape, dtype=_quantized_dtype(signed))
 
 
-_FAKES: dict[str, Callable[..., Tensor]] = {
+def _fake_layer_norm_and_quantize(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    return _fake_layer_norm_quantize(x, *arguments), x.new_empty(x.shape, dtype=torch.float32)
+
+
+_FAKES: dict[str, Callable[..., Any]] = {
     "dynamic_linear": _fake_dynamic_linear,
+    "static_linear": _fake_static_linear,
     "int4_linear": _fake_int4_linear,
     "quantize": _fake_quantize,
     "dequantize": _fake_dequantize,
     "layer_norm_quantize": _fake_layer_norm_quantize,
+    "layer_norm_and_quantize": _fake_layer_norm_and_quantize,
 }
 
 

@@ -38,10 +38,37 @@ def dynamic_linear(
     q, row_scales, zero_points = quantize_rows(rows)
     weight = unpack_int8_weight(packed, x.shape[-1], out_features)
     sums = _integer_product(q, weight) - zero_points * column_sums[:out_features]
-    y = sums.float() * (row_scales * scales[:out_features].float())
+    y = sums.float() * row_scales * scales[:out_features].float()
     if bias is not None:
         y = y + bias.float()
     return activate(y, activation).reshape(*x.shape[:-1], out_features).to(x.dtype)
+
+
+def static_linear(
+    q_x: Tensor,
+    x_scale: float,
+    x_zero_point: int,
+    packed: Tensor,
+    column_sums: Tensor,
+    scales: Tensor,
+    bias: Tensor | None,
+    activation: int,
+    addend: Tensor | None,
+    out_scale: float | None,
+    out_zero_point: int,
+) -> Tensor:
+    """Multiply uint8 activations in integers, rescale, add the bias, activate, add, round if asked."""
+    out_features = scales.shape[0]
+    rows = q_x.reshape(-1, q_x.shape[-1]).to(torch.int32)
+    weight = unpack_int8_weight(packed, q_x.shape[-1], out_features)
+    sums = _integer_product(rows, weight) - x_zero_point * column_sums[:out_features]
+    y = sums.float() * torch.tensor(x_scale, dtype=torch.float32) * scales.float()
+    if bias is not None:
+        y = y + bias.float()
+    y = activate(y, activation).reshape(*q_x.shape[:-1], out_features)
+    if addend is not None:
+        y = y + addend.float()
+    return y if out_scale is None else quantize(y, out_scale, out_zero_point, False)
 
 
 def quantize_rows(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,10 +168,23 @@ def layer_norm_quantize(
     signed: bool,
 ) -> Tensor:
     """Normalise over the last dimension, then quantize."""
+    return layer_norm_and_quantize(x, weight, bias, eps, scale, zero_point, signed)[0]
+
+
+def layer_norm_and_quantize(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    scale: float,
+    zero_point: int,
+    signed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Normalise over the last dimension: the integers, and the float32 values that they stand for."""
     weight, bias = (None if part is None else part.float() for part in (weight, bias))
     rows = x.float().contiguous()
     y = torch.nn.functional.layer_norm(rows, x.shape[-1:], weight, bias, eps)
-    return quantize(y, scale, zero_point, signed)
+    return quantize(y, scale, zero_point, signed), y
 
 
 def activate(y: Tensor, activation: int) -> Tensor:

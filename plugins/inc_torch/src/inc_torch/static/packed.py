@@ -1,7 +1,8 @@
-"""The packed form of a lowered graph: weights laid out for oneDNN once, additions in place.
+"""The packed form of a lowered graph: weights laid out once, for oneDNN or our own kernels, additions in place.
 
-It gives the same integers as the graph it is made of, eagerly and inside ``torch.compile``. Packed
-weights are opaque tensors, which can be neither copied nor saved: they live in this form only.
+It gives the integers of the graph it is made of, eagerly and inside ``torch.compile``: the same ones where
+oneDNN computes them, within a step where our own kernels do (``native``). Weights packed by oneDNN are opaque
+tensors, which can be neither copied nor saved: they live in this form only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from inc_torch.static import ops, packed_linear, rounding
+from inc_torch.static import native, ops, packed_linear, rounding
 from inc_torch.static.graphs import Draft, copy_graph, named_arguments, put_constant
 from inc_torch.static.merge import merge_linears
 from inc_torch.static.prepare import attribute
@@ -122,6 +123,9 @@ def _conv_arguments(
 
 
 def _rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
+    if native.takes(module, given):
+        native.rewrite_linear(module, node, given)
+        return
     ending = ops.out_arguments(given["out_scale"], given["out_zero_point"])
     post = (given["post"], ops.post_arguments(given["post_args"]), given["algorithm"])
     with module.graph.inserting_before(node):
@@ -132,6 +136,9 @@ def _rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, A
 
 
 def _rewrite_linear_add(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
+    if native.takes(module, given):
+        native.rewrite_linear(module, node, given)
+        return
     with module.graph.inserting_before(node):
         start = _linear_arguments(module, node, given)
         ending = (
@@ -167,6 +174,9 @@ def _no_zero_points(module: fx.GraphModule, channels: int) -> fx.Node:
 
 
 def _rewrite_quantize(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
+    if native.is_normalized(given):
+        native.rewrite_normalization(node, given)
+        return
     node.target = rounding.quantize
     node.args, node.kwargs = tuple(given.values()), {}
 

@@ -9,6 +9,8 @@ namespace {
 // memory.
 constexpr int64_t kMultiplications = 4 << 20;
 constexpr int64_t kElements = 64 << 10;
+// Rows for which weights are read once: as many activations stay in a level-2 cache meanwhile.
+constexpr int64_t kRowsAPass = 192;
 
 int64_t at_least_one(int64_t value) { return value > 1 ? value : 1; }
 
@@ -16,12 +18,23 @@ int64_t column_blocks(int64_t n) { return (n + INC_COLUMN_BLOCK - 1) / INC_COLUM
 
 int64_t padded_columns(int64_t n) { return column_blocks(n) * INC_COLUMN_BLOCK; }
 
+// What an optional number holds; 0 if it holds none.
+StackValue take_optional_value(StackValue value) {
+  if (!value) return 0;
+  StackValue* inner = (StackValue*)value;
+  const StackValue number = *inner;
+  torch_api.release_value(inner);
+  return number;
+}
+
 double double_of(StackValue value) {
   double result;
   memcpy(&result, &value, sizeof result);
   return result;
 }
 
+// Inputs that one step of the int8 kernels multiplies.
+constexpr int64_t kInputsAStep = 4;
 constexpr const char* kTooManyDimensions = "x has no or more than 16 dimensions";
 constexpr const char* kNoMemory = "no memory, or a tensor that cannot be converted to float32";
 
@@ -40,13 +53,31 @@ Rows rows_of(const Tensor& x) {
   return rows;
 }
 
-// A float32 result of x's leading dimensions and n columns.
-Tensor result_for(const Tensor& x, int64_t n) {
+// A result of x's leading dimensions and n columns.
+Tensor result_for(const Tensor& x, int64_t n, int32_t dtype) {
   int64_t sizes[kMaxDimensions];
   const int64_t dimensions = x.dimensions();
   memcpy(sizes, x.sizes(), (size_t)dimensions * sizeof(int64_t));
   sizes[dimensions - 1] = n;
-  return Tensor::contiguous(dimensions, sizes, torch_api.float32());
+  return Tensor::contiguous(dimensions, sizes, dtype);
+}
+
+// Run `body(m0, m1, n0, n1)` over the parts of an (m, n) result of k inputs on torch's threads.
+template <class Body>
+void over_result(int64_t m, int64_t k, int64_t n, const Body& body) {
+  const int64_t blocks = column_blocks(n), passes = (m + kRowsAPass - 1) / kRowsAPass;
+  const int64_t rows = m < kRowsAPass ? m : kRowsAPass;
+  const int64_t grain = at_least_one(kMultiplications / at_least_one(rows * k * INC_COLUMN_BLOCK));
+  parallel(passes * blocks, grain, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t m0 = begin / blocks * kRowsAPass,
+                    m1 = m0 + kRowsAPass < m ? m0 + kRowsAPass : m;
+      const int64_t first = begin % blocks, rest = end - begin;
+      const int64_t last = first + rest < blocks ? first + rest : blocks;
+      body(m0, m1, first * INC_COLUMN_BLOCK, last * INC_COLUMN_BLOCK);
+      begin += last - first;
+    }
+  });
 }
 
 // Put y on the stack in the dtype of x.
@@ -79,7 +110,7 @@ const char* dynamic_linear(StackValue* stack) {
   const View<const float> addend(bias, torch_api.float32());
   const View<const int8_t> weight(packed, torch_api.int8());
   const View<const int32_t> sums(column_sums, torch_api.int32());
-  Tensor y = result_for(x, n);
+  Tensor y = result_for(x, n, torch_api.float32());
   const Scratch scratch(inc_dynamic_scratch_size(m, k));
   if (!y || !scratch.get()) return kNoMemory;
   if (m == 0) return give_as((Tensor&&)y, x, stack);
@@ -88,13 +119,52 @@ const char* dynamic_linear(StackValue* stack) {
   parallel(m, at_least_one(kElements / at_least_one(k)), [&](int64_t m0, int64_t m1) {
     inc_dynamic_quantize(inputs.data(), k, m, k, scratch.get(), m0, m1);
   });
-  const int64_t grain = at_least_one(kMultiplications / at_least_one(m * k * INC_COLUMN_BLOCK));
-  parallel(column_blocks(n), grain, [&](int64_t begin, int64_t end) {
+  over_result(m, k, n, [&](int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
     inc_dynamic_linear(scratch.get(), m, k, weight.data(), sums.data(), weight_scales.data(),
-                       addend.data(), activation, n, result, n, begin * INC_COLUMN_BLOCK,
-                       end * INC_COLUMN_BLOCK);
+                       addend.data(), activation, n, result, n, m0, m1, n0, n1);
   });
   return give_as((Tensor&&)y, x, stack);
+}
+
+const char* static_linear(StackValue* stack) {
+  const Tensor q = Tensor::take(stack[0]);
+  const float x_scale = (float)double_of(stack[1]);
+  const int32_t x_zero_point = (int32_t)(int64_t)stack[2];
+  const Tensor packed = Tensor::take(stack[3]), column_sums = Tensor::take(stack[4]);
+  const Tensor scales = Tensor::take(stack[5]), bias = Tensor::take_optional(stack[6]);
+  const int activation = (int)stack[7];
+  const Tensor addend = Tensor::take_optional(stack[8]);
+  const float y_scale = (float)double_of(take_optional_value(stack[9]));
+  const int32_t y_zero_point = (int32_t)(int64_t)stack[10];
+  if (!has_rows(q)) return kTooManyDimensions;
+  const Rows rows = rows_of(q);
+  const int64_t m = rows.m, k = rows.k, n = scales.elements();
+  if (q.dtype() != torch_api.uint8()) return "the activations are not uint8";
+  if (k % kInputsAStep) return "the activations do not have a multiple of 4 columns";
+  if (packed.elements() != (int64_t)inc_int8_packed_size(k, n) ||
+      column_sums.elements() != padded_columns(n)) {
+    return "packed, column_sums or scales do not fit the activations";
+  }
+  if (bias && bias.elements() != n) return "the bias does not have an element per output";
+  if (addend && addend.elements() != m * n) return "what is added does not have the result's shape";
+  if (activation < INC_ACTIVATION_NONE || activation > INC_ACTIVATION_SILU) {
+    return "activation is not one of 0..4";
+  }
+  const View<const uint8_t> inputs(q, torch_api.uint8());
+  const View<const int8_t> weight(packed, torch_api.int8());
+  const View<const int32_t> sums(column_sums, torch_api.int32());
+  const View<const float> weight_scales(scales, torch_api.float32()),
+      biases(bias, torch_api.float32()), addends(addend, torch_api.float32());
+  Tensor y = result_for(q, n, y_scale > 0 ? torch_api.uint8() : torch_api.float32());
+  if (!y || (bias && !biases.data()) || (addend && !addends.data())) return kNoMemory;
+  void* result = data_of(y.handle());
+  over_result(m, k, n, [&](int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+    inc_static_linear(inputs.data(), k, x_scale, x_zero_point, weight.data(), sums.data(),
+                      weight_scales.data(), biases.data(), activation, addends.data(), y_scale,
+                      y_zero_point, n, result, m0, m1, n0, n1);
+  });
+  stack[0] = y.give_to_stack();
+  return nullptr;
 }
 
 const char* int4_linear(StackValue* stack) {
@@ -124,7 +194,7 @@ const char* int4_linear(StackValue* stack) {
   const View<const uint8_t> weight(packed, torch_api.uint8()),
       zeros(zero_points, torch_api.uint8());
   const View<const uint16_t> group_scales(scales, torch_api.float16());
-  Tensor y = result_for(x, n);
+  Tensor y = result_for(x, n, torch_api.float32());
   const Scratch scratch(inc_int4_scratch_size(m, k, group_size));
   if (!y || !scratch.get()) return kNoMemory;
   if (m == 0) return give_as((Tensor&&)y, x, stack);
@@ -220,7 +290,8 @@ const char* dequantize(StackValue* stack) {
   return nullptr;
 }
 
-const char* layer_norm_quantize(StackValue* stack) {
+// Leaves the integers on the stack and, if asked, the floats after them.
+const char* layer_norm(StackValue* stack, bool keeps_floats) {
   const Tensor x = Tensor::take(stack[0]);
   const Tensor weight = Tensor::take_optional(stack[1]), bias = Tensor::take_optional(stack[2]);
   const float epsilon = (float)double_of(stack[3]), scale = (float)double_of(stack[4]);
@@ -234,17 +305,23 @@ const char* layer_norm_quantize(StackValue* stack) {
   }
   const View<const float> inputs(x, torch_api.float32()), factor(weight, torch_api.float32());
   const View<const float> addend(bias, torch_api.float32());
-  Tensor result = Tensor::contiguous(x.dimensions(), x.sizes(),
-                                     is_signed ? torch_api.int8() : torch_api.uint8());
-  if (!result) return kNoMemory;
+  Tensor result = result_for(x, rows.k, is_signed ? torch_api.int8() : torch_api.uint8());
+  Tensor floats = keeps_floats ? result_for(x, rows.k, torch_api.float32()) : Tensor();
+  if (!result || (keeps_floats && !floats)) return kNoMemory;
   void* q = data_of(result.handle());
+  float* y = (float*)data_of(floats.handle());
   parallel(rows.m, at_least_one(kElements / at_least_one(rows.k)), [&](int64_t m0, int64_t m1) {
     inc_layer_norm_quantize(inputs.data(), rows.k, factor.data(), addend.data(), epsilon, scale,
-                            zero_point, is_signed, q, nullptr, m0, m1);
+                            zero_point, is_signed, q, y, m0, m1);
   });
   stack[0] = result.give_to_stack();
+  if (keeps_floats) stack[1] = floats.give_to_stack();
   return nullptr;
 }
+
+const char* layer_norm_quantize(StackValue* stack) { return layer_norm(stack, false); }
+
+const char* layer_norm_and_quantize(StackValue* stack) { return layer_norm(stack, true); }
 
 template <const char* (*kKernel)(StackValue*)>
 void boxed(StackValue* stack, uint64_t, uint64_t) {
@@ -259,10 +336,12 @@ struct Operator {
 
 const Operator kOperators[] = {
     {"dynamic_linear", boxed<dynamic_linear>},
+    {"static_linear", boxed<static_linear>},
     {"int4_linear", boxed<int4_linear>},
     {"quantize", boxed<quantize>},
     {"dequantize", boxed<dequantize>},
     {"layer_norm_quantize", boxed<layer_norm_quantize>},
+    {"layer_norm_and_quantize", boxed<layer_norm_and_quantize>},
 };
 
 }  // namespace

@@ -118,7 +118,7 @@ struct DynamicLinear {
     return over_columns(ort, context, n, [&](int64_t n0, int64_t n1) {
       inc_dynamic_linear(scratch.get(), x.m, x.k, (const int8_t*)packed.data,
                          (const int32_t*)sums.data, (const float*)scales.data,
-                         (const float*)bias.data, (int)activation, n, y, n, n0, n1);
+                         (const float*)bias.data, (int)activation, n, y, n, 0, x.m, n0, n1);
     });
   }
 

@@ -18,7 +18,7 @@ extern "C" {
 #define INC_API __attribute__((visibility("default")))
 
 /* Changes whenever a function here changes its meaning: glue and library must agree. */
-enum { INC_ABI_VERSION = 1 };
+enum { INC_ABI_VERSION = 2 };
 
 enum { INC_ISA_SCALAR = 0, INC_ISA_AVX2 = 1, INC_ISA_AVX512_VNNI = 2, INC_ISA_COUNT = 3 };
 
@@ -80,11 +80,24 @@ INC_API size_t inc_dynamic_scratch_size(int64_t m, int64_t k);
 INC_API void inc_dynamic_quantize(const float* x, int64_t x_stride, int64_t m, int64_t k,
                                   void* scratch, int64_t m0, int64_t m1);
 
-/* Columns n0..n1 of y, shape (m, n), from quantized activations. scales: n. bias: n, or NULL. */
+/* Rows m0..m1 and columns n0..n1 of y, shape (m, n), from quantized activations. scales: n. bias:
+ * n, or NULL. */
 INC_API void inc_dynamic_linear(const void* scratch, int64_t m, int64_t k, const int8_t* packed,
                                 const int32_t* column_sums, const float* scales, const float* bias,
-                                int activation, int64_t n, float* y, int64_t y_stride, int64_t n0,
-                                int64_t n1);
+                                int activation, int64_t n, float* y, int64_t y_stride, int64_t m0,
+                                int64_t m1, int64_t n0, int64_t n1);
+
+/* ---- int8 weights, activations quantized before, all rows alike ----
+ * y = activation((q - x_zero_point) . w * (x_scale * w_scale) + bias) + addend, and rounded to
+ * uint8 if y_scale is positive: then y holds uint8, otherwise float32. */
+
+/* Rows m0..m1 and columns n0..n1 of y, shape (m, n). q: (m, k), k a multiple of 4. bias: n, or
+ * NULL. addend: (m, n), or NULL. A NaN is rounded to y_zero_point. */
+INC_API void inc_static_linear(const uint8_t* q, int64_t k, float x_scale, int32_t x_zero_point,
+                               const int8_t* packed, const int32_t* column_sums,
+                               const float* scales, const float* bias, int activation,
+                               const float* addend, float y_scale, int32_t y_zero_point, int64_t n,
+                               void* y, int64_t m0, int64_t m1, int64_t n0, int64_t n1);
 
 /* ---- 4-bit weights in groups along k: w = (q - zero_point) * scale ---- */
 

@@ -21,9 +21,11 @@ struct RowQuantization {
   int32_t zero_point;
 };
 
-// A linear with int8 weights; `q` holds the activations, zero beyond k up to q_stride.
-struct DynamicLinear {
+// A linear with int8 weights; `q` holds the activations, zero or multiplied by zeros beyond k up to
+// a multiple of 4.
+struct Int8Linear {
   const RowQuantization* rows;
+  int64_t rows_step;  // 1; or 0, if all rows share the first
   const uint8_t* q;
   int64_t q_stride;
   int64_t m, k, n;
@@ -32,7 +34,9 @@ struct DynamicLinear {
   const float* scales;
   const float* bias;
   int activation;
-  float* y;
+  const float* addend;     // (m, n), or null
+  const Quantization* to;  // of a uint8 result; null for a float one
+  void* y;
   int64_t y_stride;
 };
 
@@ -72,7 +76,7 @@ struct Int4Kernels {
 struct KernelTable {
   // Writes `padded` bytes of q, zero beyond k.
   RowQuantization (*quantize_row)(const float* row, int64_t k, uint8_t* q, int64_t padded);
-  void (*dynamic_linear)(const DynamicLinear& a, int64_t n0, int64_t n1);
+  void (*int8_linear)(const Int8Linear& a, int64_t n0, int64_t n1);
   Int4Kernels int4[3];  // by INC_COMPUTE_*
   void (*quantize)(const float* x, int64_t count, const Quantization& to, uint8_t* q);
   void (*dequantize)(const uint8_t* q, int64_t count, const Quantization& from, float* y);

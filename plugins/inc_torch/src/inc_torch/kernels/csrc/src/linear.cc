@@ -42,13 +42,14 @@ void inc_dynamic_quantize(const float* x, int64_t x_stride, int64_t m, int64_t k
 
 void inc_dynamic_linear(const void* scratch, int64_t m, int64_t k, const int8_t* packed,
                         const int32_t* column_sums, const float* scales, const float* bias,
-                        int activation, int64_t n, float* y, int64_t y_stride, int64_t n0,
-                        int64_t n1) {
-  DynamicLinear a;
-  a.rows = (const RowQuantization*)scratch;
-  a.q = (const uint8_t*)scratch + rows_bytes(m);
+                        int activation, int64_t n, float* y, int64_t y_stride, int64_t m0,
+                        int64_t m1, int64_t n0, int64_t n1) {
+  Int8Linear a;
+  a.rows = (const RowQuantization*)scratch + m0;
+  a.rows_step = 1;
   a.q_stride = dynamic_row_bytes(k);
-  a.m = m;
+  a.q = (const uint8_t*)scratch + rows_bytes(m) + m0 * a.q_stride;
+  a.m = m1 - m0;
   a.k = k;
   a.n = n;
   a.packed = packed;
@@ -56,9 +57,39 @@ void inc_dynamic_linear(const void* scratch, int64_t m, int64_t k, const int8_t*
   a.scales = scales;
   a.bias = bias;
   a.activation = activation;
-  a.y = y;
+  a.addend = nullptr;
+  a.to = nullptr;
+  a.y = y + m0 * y_stride;
   a.y_stride = y_stride;
-  kernels().dynamic_linear(a, n0, smaller(n1, n));
+  kernels().int8_linear(a, n0, smaller(n1, n));
+}
+
+void inc_static_linear(const uint8_t* q, int64_t k, float x_scale, int32_t x_zero_point,
+                       const int8_t* packed, const int32_t* column_sums, const float* scales,
+                       const float* bias, int activation, const float* addend, float y_scale,
+                       int32_t y_zero_point, int64_t n, void* y, int64_t m0, int64_t m1, int64_t n0,
+                       int64_t n1) {
+  const RowQuantization rows = {x_scale, x_zero_point};
+  const Quantization to = {y_scale, y_zero_point, false};
+  const bool is_rounded = y_scale > 0;
+  Int8Linear a;
+  a.rows = &rows;
+  a.rows_step = 0;
+  a.q_stride = k;
+  a.q = q + m0 * k;
+  a.m = m1 - m0;
+  a.k = k;
+  a.n = n;
+  a.packed = packed;
+  a.column_sums = column_sums;
+  a.scales = scales;
+  a.bias = bias;
+  a.activation = activation;
+  a.addend = addend ? addend + m0 * n : nullptr;
+  a.to = is_rounded ? &to : nullptr;
+  a.y = is_rounded ? (void*)((uint8_t*)y + m0 * n) : (void*)((float*)y + m0 * n);
+  a.y_stride = n;
+  kernels().int8_linear(a, n0, smaller(n1, n));
 }
 
 size_t inc_int4_scratch_size(int64_t m, int64_t k, int64_t group_size) {

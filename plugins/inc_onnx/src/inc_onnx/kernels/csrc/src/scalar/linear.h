@@ -1,13 +1,13 @@
 // The linears in plain C++: exact integer sums, the form that every other set must agree with.
 #pragma once
 
-#include "generic/activation.h"
+#include "generic/ending.h"
 #include "kernel_table.h"
 #include "numbers.h"
 
 namespace {
 
-int32_t dot_int8(const DynamicLinear& a, int64_t m, int64_t n) {
+int32_t dot_int8(const Int8Linear& a, int64_t m, int64_t n) {
   const int64_t padded_k = int8_padded_k(a.k), lane = n % INC_COLUMN_BLOCK;
   const int8_t* w = a.packed + (n - lane) * padded_k + lane * kQuad;
   const uint8_t* q = a.q + m * a.q_stride;
@@ -18,13 +18,18 @@ int32_t dot_int8(const DynamicLinear& a, int64_t m, int64_t n) {
   return sum;
 }
 
-void dynamic_linear(const DynamicLinear& a, int64_t n0, int64_t n1) {
+void int8_linear(const Int8Linear& a, int64_t n0, int64_t n1) {
+  float beside[INC_COLUMN_BLOCK];
   for (int64_t m = 0; m < a.m; m++) {
-    const RowQuantization& row = a.rows[m];
-    for (int64_t n = n0; n < n1; n++) {
-      const int32_t sum = dot_int8(a, m, n) - row.zero_point * a.column_sums[n];
-      const float y = (float)sum * (row.scale * a.scales[n]) + (a.bias ? a.bias[n] : 0.0f);
-      a.y[m * a.y_stride + n] = activate<Simd>(y, a.activation);
+    const RowQuantization& row = a.rows[m * a.rows_step];
+    for (int64_t block = n0; block < n1; block += INC_COLUMN_BLOCK) {
+      const Tile tile = tile_of(a, m, block, beside);
+      for (int64_t n = block; n < smaller(block + INC_COLUMN_BLOCK, a.n); n++) {
+        const int32_t sum = dot_int8(a, m, n) - row.zero_point * a.column_sums[n];
+        const float y = (float)sum * row.scale * a.scales[n] + (a.bias ? a.bias[n] : 0.0f);
+        tile.at[n - block] = y;
+      }
+      if (has_ending(a)) finish_tile<Simd>(a, m, 1, block, tile);
     }
   }
 }

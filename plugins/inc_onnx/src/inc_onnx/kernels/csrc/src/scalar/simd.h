@@ -26,7 +26,7 @@ struct Simd {
   static F32 add(F32 a, F32 b) { return a + b; }
   static F32 sub(F32 a, F32 b) { return a - b; }
   static F32 mul(F32 a, F32 b) { return a * b; }
-  static F32 div(F32 a, F32 b) { return a / b; }
+  static F32 reciprocal(F32 v) { return 1.0f / v; }  // within 2 units in the last place
   static F32 mul_add(F32 a, F32 b, F32 c) { return a * b + c; }
   static F32 min(F32 a, F32 b) { return a < b ? a : b; }
   static F32 max(F32 a, F32 b) { return a > b ? a : b; }

@@ -7,7 +7,7 @@
 
 const KernelTable scalar_kernels = {
     quantize_row<Simd>,
-    dynamic_linear,
+    int8_linear,
     {{prepare_fp32_row<Simd>, int4_linear<dot_int4_fp32>},
      {prepare_rounded_row<Simd>, int4_linear<dot_int4_fp32>},
      {prepare_int8_row<Simd>, int4_linear<dot_int4_int8>}},

@@ -3,12 +3,13 @@
 #pragma once
 
 #include "avx2/simd.h"
-#include "generic/activation.h"
+#include "generic/ending.h"
 #include "kernel_table.h"
 #include "tile.h"
 
 namespace {
 
+constexpr int kMaxRows = 4;
 constexpr int kTileColumns = 16;
 constexpr int kQuadBytes = kQuad * INC_COLUMN_BLOCK;
 
@@ -18,22 +19,24 @@ static INC_INLINE __m256i even_bytes(__m256i v) {
 }
 static INC_INLINE __m256i odd_bytes(__m256i v) { return _mm256_srai_epi16(v, 8); }
 
-// Eight results of one row at column n.
-static INC_INLINE void finish(const DynamicLinear& a, int64_t m, int64_t n, __m256i sums) {
-  const RowQuantization& row = a.rows[m];
+// Eight results of one row at column n, as floats.
+static INC_INLINE void scale_sums(const Int8Linear& a, int64_t m, int64_t n, __m256i sums,
+                                  float* y) {
+  const RowQuantization& row = a.rows[m * a.rows_step];
   const int64_t count = a.n - n;
   const __m256i column_sums = _mm256_loadu_si256((const __m256i*)(a.column_sums + n));
   const __m256i shift = _mm256_mullo_epi32(column_sums, _mm256_set1_epi32(row.zero_point));
-  const __m256 scale =
-      _mm256_mul_ps(Simd::load_first(a.scales + n, count), _mm256_set1_ps(row.scale));
+  const __m256 x =
+      _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(sums, shift)), _mm256_set1_ps(row.scale));
+  const __m256 product = _mm256_mul_ps(x, Simd::load_first(a.scales + n, count));
   const __m256 bias = a.bias ? Simd::load_first(a.bias + n, count) : _mm256_setzero_ps();
-  const __m256 y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(sums, shift)), scale, bias);
-  Simd::store_first(a.y + m * a.y_stride + n, activate<Simd>(y, a.activation), count);
+  const __m256 v = _mm256_add_ps(product, bias);
+  Simd::store_first(y, v, count);
 }
 
 // kRows rows from m, 16 columns from n, which lies in the block of 64 at `block`.
 template <int kRows>
-static void dynamic_tile(const DynamicLinear& a, int64_t m, int64_t n, const int8_t* block) {
+static void int8_tile(const Int8Linear& a, int64_t m, int64_t n, const int8_t* block, Tile tile) {
   const uint8_t* q = a.q + m * a.q_stride;
   const int8_t* w = block + n % INC_COLUMN_BLOCK * kQuad;
   const __m256i low_byte = _mm256_set1_epi16(255);
@@ -53,23 +56,27 @@ static void dynamic_tile(const DynamicLinear& a, int64_t m, int64_t n, const int
     }
   }
   INC_UNROLL for (int r = 0; r < kRows; r++) {
-    finish(a, m + r, n, sums[r][0]);
-    finish(a, m + r, n + 8, sums[r][1]);
+    float* y = tile.at + r * tile.stride + n % INC_COLUMN_BLOCK;
+    scale_sums(a, m + r, n, sums[r][0], y);
+    scale_sums(a, m + r, n + 8, sums[r][1], y + 8);
   }
 }
 
-static void dynamic_linear(const DynamicLinear& a, int64_t n0, int64_t n1) {
+static void int8_linear(const Int8Linear& a, int64_t n0, int64_t n1) {
+  alignas(32) float beside[kMaxRows * INC_COLUMN_BLOCK];
   for (int64_t n = n0; n < n1; n += INC_COLUMN_BLOCK) {
     const int8_t* block = a.packed + n * int8_padded_k(a.k);
     for (int64_t m = 0; m < a.m;) {
-      const int rows = a.m - m >= 4 ? 4 : 1;
+      const int rows = a.m - m >= kMaxRows ? kMaxRows : 1;
+      const Tile tile = tile_of(a, m, n, beside);
       for (int64_t c = n; c < smaller(n + INC_COLUMN_BLOCK, a.n); c += kTileColumns) {
-        if (rows == 4) {
-          dynamic_tile<4>(a, m, c, block);
+        if (rows == kMaxRows) {
+          int8_tile<kMaxRows>(a, m, c, block, tile);
         } else {
-          dynamic_tile<1>(a, m, c, block);
+          int8_tile<1>(a, m, c, block, tile);
         }
       }
+      if (has_ending(a)) finish_tile<Simd>(a, m, rows, n, tile);
       m += rows;
     }
   }
