@@ -39,7 +39,16 @@ def test_results_are_within_float32_of_float64(kernels: Kernels, m, k, n, parts,
 @pytest.mark.parametrize(("m", "k", "n"), SHAPES)
 def test_a_rounded_result_is_the_float_one_quantized(kernels: Kernels, m, k, n, activation):
     q, q_weight, scales, bias, addend = problem(m, k, n, seed=1)
-    arguments = (q, SCALE, ZERO_POINT, kernels.pack_int8(q_weight), scales, bias, activation, addend)
+    arguments = (
+        q,
+        SCALE,
+        ZERO_POINT,
+        kernels.pack_int8(q_weight),
+        scales,
+        bias,
+        activation,
+        addend,
+    )
     y = kernels.static_linear(*arguments)
     guarded = np.full(m * n + 64, 77, np.uint8)
     kernels.static_linear(*arguments, to=(0.05, 30), out=guarded[: m * n])

@@ -86,11 +86,8 @@ def test_native_and_reference_agree(name, dtype):
     for with_bias in (True, False):
         values = arguments(dtype, with_bias)[name]
         results = getattr(torch.ops.inc, name)(*values), getattr(reference, name)(*values)
-        if isinstance(results[0], tuple):
-            pairs = zip(*results, strict=True)
-        else:
-            pairs = iter([results])
-        for native, expected in pairs:
+        several = isinstance(results[0], tuple)
+        for native, expected in zip(*results, strict=True) if several else [results]:
             assert_agree(native, expected, 1e-6 if dtype == torch.float32 else 3e-3)
 
 

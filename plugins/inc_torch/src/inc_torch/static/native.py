@@ -1,11 +1,12 @@
 """Which ops of a packed graph our own kernels run instead of oneDNN and torch: linears and LayerNorm.
 
-The kernel for linears fetches the next weights while it multiplies, so that weights that come from memory cost
-no more than cached ones; it is 1.1 to 2 times as fast as oneDNN's with AVX512-VNNI, at any number of rows (``benchmarks/
-torch_linear.py``). With AMX, oneDNN's is faster. A LayerNorm that is rounded afterwards is read once.
+The kernel for linears fetches the next weights while it multiplies, so that weights that come from memory
+cost no more than cached ones: up to 256 rows it is 1.04 to 2.2 times as fast as oneDNN's with AVX512-VNNI
+(``benchmarks/kernels.py --only static``). With AMX, oneDNN's is faster. A LayerNorm that is rounded
+afterwards is read once.
 
-Integer sums are the same; floats differ from oneDNN's in their last bits, so one in some 100,000 integers may be
-off by a step.
+Linears give oneDNN's bits, but for the last ones of an activation. LayerNorms differ from torch's in their
+last bits, so one in some 100,000 integers may be off by a step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The packed form of a lowered graph: weights laid out once, for oneDNN or our own kernels, additions in place.
+"""The packed form of a lowered graph: weights laid out once for oneDNN or our kernels, additions in place.
 
 It gives the integers of the graph it is made of, eagerly and inside ``torch.compile``: the same ones where
 oneDNN computes them, within a step where our own kernels do (``native``). Weights packed by oneDNN are opaque

@@ -131,7 +131,7 @@ static INC_INLINE void multiply_group(const Int4Linear& a, const Way& way,
     INC_UNROLL for (int v = 0; v < kVectors; v++) {
       const uint8_t* p = w[v / 2] + v % 2 * 64;
       weights[v] = _mm512_loadu_si512(p);
-      _mm_prefetch((const char*)p + kAhead, _MM_HINT_T0);
+      _mm_prefetch((const char*)p + kAhead, _MM_HINT_T1);
     }
     INC_UNROLL for (int p = 0; p < kVectors / 2; p++) w[p] += kStepBytes;
     way.template multiply<kRows, kVectors, kSets>(x, a.x.k, weights, sums);

@@ -11,7 +11,9 @@ namespace {
 constexpr int kMaxRows = 6;  // 6 rows x 4 vectors of sums, 4 of weights: 28 of 32 registers
 constexpr int kVectors = 4;  // of 16 columns
 constexpr int kQuadBytes = 64 * kVectors;
-constexpr int kWeightsAhead = 6144;  // bytes; weights stream from memory, about 24 quads ahead
+// Bytes; weights that stream from memory are fetched about 24 quads ahead, into the second cache:
+// the first has fewer fetches in flight.
+constexpr int kWeightsAhead = 6144;
 // With as many tiles a block, one cache line a quad fetches the next block in time.
 constexpr int64_t kTilesToShare = kQuadBytes / 64;
 
@@ -44,7 +46,7 @@ static INC_INLINE void sum_tile(const Int8Linear& a, const uint8_t* q, const int
       INC_UNROLL for (int v = 0; v < kVectors; v++) {
         const int8_t* p = w + s * kQuadBytes + v * 64;
         weights[v] = _mm512_loadu_si512(p);
-        if (kFetch == kOwnBlock) _mm_prefetch((const char*)p + kWeightsAhead, _MM_HINT_T0);
+        if (kFetch == kOwnBlock) _mm_prefetch((const char*)p + kWeightsAhead, _MM_HINT_T1);
       }
       if (kFetch == kNextBlock) {
         _mm_prefetch((const char*)ahead.weights, _MM_HINT_T1);
