@@ -14,6 +14,8 @@ class ObjectiveRun(Protocol):
     """One model of a trial, as objectives see it."""
 
     accuracy: float | None
+    evaluated_seconds: float | None
+    """Median time of such a batch while the model was evaluated; ``None`` if that is not known."""
 
     def predict(self) -> Any:
         """Run one batch and return its outputs."""
@@ -22,7 +24,7 @@ class ObjectiveRun(Protocol):
         """Return the size of the saved model in bytes."""
 
     def latency_seconds(self) -> float:
-        """Return the median time of one batch."""
+        """Return the median time of one batch, measured now."""
 
 
 class Objective(Protocol):

@@ -17,6 +17,7 @@ from inc_core.data.order import in_random_order
 from inc_core.data.spans import batch_total, batches_between
 from inc_core.errors import EvaluationError
 from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.tuning.batch_seconds import BatchSeconds
 from inc_core.tuning.checks import Scores, checked_accuracy
 from inc_core.tuning.course import Course
 from inc_core.tuning.sequential import Gate
@@ -45,6 +46,7 @@ class Evaluation:
         seconds: Wall time.
         stopped_early: Whether it ended before the data did, because the goal was out of reach.
         scores: Each sample's score in the order of evaluation, where they are known.
+        batch_seconds: How long predictions took; ``None`` where something else ran meanwhile.
     """
 
     accuracy: float
@@ -52,6 +54,7 @@ class Evaluation:
     seconds: float
     stopped_early: bool = False
     scores: Scores | None = field(default=None, compare=False, repr=False)
+    batch_seconds: BatchSeconds | None = field(default=None, compare=False, repr=False)
 
 
 class Evaluator(Protocol):
@@ -211,11 +214,13 @@ class MetricEvaluator:
         start = time.perf_counter()
         metric = fresh_metric(self.metric)
         course = Course(metric, gate)
+        # threads or processes that load data disturb the predictions
+        timed = None if getattr(self.loader, "num_workers", 0) else BatchSeconds()
         digest = ContentDigest() if self.notes_content and self.content is None else None
         for batch in self._batches():
             if digest is not None:
                 digest.add((batch.inputs, batch.labels))
-            estimate = course.update(self._pair(model, batch), batch.size)
+            estimate = course.update(self._pair(model, batch, timed), batch.size)
             if estimate is not None:
                 seconds = time.perf_counter() - start
                 return Evaluation(estimate, course.samples, seconds, stopped_early=True)
@@ -232,9 +237,11 @@ class MetricEvaluator:
         if digest is not None:
             self.content = digest.hexdigest()
         seconds = time.perf_counter() - start
-        return Evaluation(accuracy, course.samples, seconds, scores=course.scores())
+        return Evaluation(
+            accuracy, course.samples, seconds, scores=course.scores(), batch_seconds=timed
+        )
 
-    def _pair(self, model: Any, batch: Batch) -> tuple[Any, Any]:
+    def _pair(self, model: Any, batch: Batch, timed: BatchSeconds | None = None) -> tuple[Any, Any]:
         """Return what the metric is given for a batch."""
         if batch.labels is None:
             raise EvaluationError(
@@ -242,7 +249,10 @@ class MetricEvaluator:
                 f"{type(fresh_metric(self.metric)).__name__} compares with labels. Yield (inputs, "
                 "labels) pairs, or set eval_func."
             )
+        start = time.perf_counter()
         pair = (self.adaptor.predict(model, batch.inputs), batch.labels)
+        if timed is not None:
+            timed.add(batch.inputs, time.perf_counter() - start)
         for transform in self.postprocess:
             pair = transform(pair)
         return pair

@@ -162,7 +162,9 @@ class _Search:
             self._spent_before(known)
             return known, scores
         with self.job.console.doing("timing the float model"):
-            objectives = measure_objectives(self.job, self.job.float_model, evaluation.accuracy)
+            objectives = measure_objectives(
+                self.job, self.job.float_model, evaluation.accuracy, evaluation.batch_seconds
+            )
         baseline = Baseline(
             accuracy=evaluation.accuracy,
             objectives=objectives,

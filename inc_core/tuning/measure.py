@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.tuning.batch_seconds import BatchSeconds
 
 __all__ = ["ObjectiveRun", "size_on_disk"]
 
@@ -29,6 +30,7 @@ class ObjectiveRun:
         model: The native model.
         inputs: The batch that ``predict`` runs.
         accuracy: The model's accuracy, where it is known.
+        timed: How long predictions of its evaluation took, where they were timed.
         clock: Seconds.
     """
 
@@ -38,9 +40,11 @@ class ObjectiveRun:
         model: Any,
         inputs: Any,
         accuracy: float | None = None,
+        timed: BatchSeconds | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.accuracy = accuracy
+        self.evaluated_seconds = None if timed is None else timed.median(inputs)
         self._adaptor = adaptor
         self._model = model
         self._inputs = inputs

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from inc_core.errors import CalibrationError, DataError
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
+from inc_core.tuning.batch_seconds import BatchSeconds
 from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.evaluate import (
     Evaluation,
@@ -54,7 +55,8 @@ def run_trial(
         evaluation = _evaluate(job, built[0], gate)
         accuracy = checked_accuracy(evaluation.accuracy)
         accepted = criterion.accepts(accuracy) and not evaluation.stopped_early
-        objectives = measure_objectives(job, built[0], accuracy) if accepted else {}
+        timed = evaluation.batch_seconds
+        objectives = measure_objectives(job, built[0], accuracy, timed) if accepted else {}
     except Exception as error:  # noqa: BLE001 - a failing trial is a result, kept with its cause
         return failed_trial(number, recipe, error, job.clock() - start), None
     trial = Trial(
@@ -114,7 +116,9 @@ def _evaluate(job: TuningJob, model: Any, gate: Gate | None) -> Evaluation:
     return job.evaluator.evaluate(model)
 
 
-def measure_objectives(job: TuningJob, model: Any, accuracy: float) -> dict[str, float]:
+def measure_objectives(
+    job: TuningJob, model: Any, accuracy: float, timed: BatchSeconds | None = None
+) -> dict[str, float]:
     """Measure every objective of a job on a model.
 
     Only where they can decide: with ``timeout: 0`` the first accepted trial wins whatever they are
@@ -123,7 +127,7 @@ def measure_objectives(job: TuningJob, model: Any, accuracy: float) -> dict[str,
     """
     if not wants_objectives(job):
         return {}
-    run = ObjectiveRun(job.adaptor, model, job.sample, accuracy)
+    run = ObjectiveRun(job.adaptor, model, job.sample, accuracy, timed)
     return {
         name: checked_accuracy(objective.measure(run), f"objective {name!r}")
         for name, objective, _ in job.objectives

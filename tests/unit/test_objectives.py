@@ -22,10 +22,11 @@ MB = 1_000_000
 class Run:
     """What an objective can ask, with known answers."""
 
-    def __init__(self, accuracy=0.75, batch_bytes=0):
+    def __init__(self, accuracy=0.75, batch_bytes=0, evaluated_seconds=None):
         self.accuracy = accuracy
         self.batch_bytes = batch_bytes
         self.predictions = 0
+        self.evaluated_seconds = evaluated_seconds
 
     def predict(self):
         self.predictions += 1
@@ -49,6 +50,10 @@ def test_accuracy_without_an_evaluation_says_what_is_missing():
 
 def test_performance_is_the_latency_in_seconds():
     assert Performance().measure(Run()) == 0.25
+
+
+def test_performance_is_taken_from_the_evaluation_where_that_was_timed():
+    assert Performance().measure(Run(evaluated_seconds=0.5)) == 0.5
 
 
 def test_model_size_is_in_mb():
