@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("conf", help="the YAML configuration")
     parser.add_argument("--model", required=True, help="the model's path")
+    parser.add_argument("--ops", action="store_true", help="list every op that can be quantized")
 
 
 def run(options: argparse.Namespace) -> Outcome:
@@ -23,4 +24,4 @@ def run(options: argparse.Namespace) -> Outcome:
     quantizer = Quantization(options.conf)
     quantizer.model = options.model
     report = quantizer.check()
-    return Outcome(report.render(), asdict(report))
+    return Outcome(report.render(names=options.ops), asdict(report))

@@ -29,6 +29,9 @@ HISTORIC: Mapping[str, str] = {
     "model_conversion": _NOT_HERE,
     "quantization.advance": "write quantization.recipes.bias_correction",
     "quantization.recipes.weight_correction": "per-channel scales serve the same end",
+    "quantization.recipes.scale_propagation_*": (
+        "ops that only move values share the scale of their input wherever that is exact"
+    ),
     "quantization.*.weight.bit": "the dtype says how many bits there are",
     "quantization.*.activation.bit": "the dtype says how many bits there are",
     "quantization.*.weight.compute_dtype": "the kernel decides what it computes in",

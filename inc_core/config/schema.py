@@ -24,8 +24,6 @@ __all__ = ["RECIPES", "Rules", "rules_at", "schema"]
 # Switches that the core knows. A plugin may read others; only near misses of these are errors.
 RECIPES: Mapping[str, str] = {
     "first_conv_or_matmul_quantization": "`false` keeps the first conv or matmul in float",
-    "scale_propagation_max_pooling": "one scale before and after max pooling",
-    "scale_propagation_concat": "one scale for all inputs of a concat",
     "bias_correction": "repair the mean error of each channel in its bias; "
     "`true` always, `false` never, absent: tried if the goal is missed without it",
     "cross_layer_equalization": "even out channel ranges between layers; values as above",

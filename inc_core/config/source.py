@@ -122,12 +122,25 @@ def _parse(path: Path, data: bytes) -> tuple[Any, Lines, tuple[Problem, ...]]:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"{path}:{place} no valid YAML: {reason}") from error
+        raise ConfigError(f"{path}:{place} no valid YAML: {reason}{_hint(reason)}") from error
+    except yaml.reader.ReaderError as error:
+        raise ConfigError(
+            f"{path}: no valid YAML: {error.reason} at byte {error.position}; "
+            "save the file in UTF-8"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: no valid YAML: {error}") from error
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _hint(reason: str) -> str:
+    if r"'\t'" in reason:
+        return "; YAML is indented with spaces, not with tabs"
+    if "mapping values are not allowed here" in reason:
+        return "; is a colon missing in the line above, or is this line indented too far?"
+    return ""
 
 
 def _walk(

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from inc_core.data.batches import iter_batches, take
 from inc_core.data.spans import batch_total
 from inc_core.errors import DataError
 from inc_core.facade.check_runner import check_runner
+from inc_core.facade.choices import objectives_of, strategy_of
+from inc_core.facade.loaders import read_batches
 from inc_core.facade.session import Session
 from inc_core.hookspecs.adaptor import FloatRewrites
 from inc_core.quant.calibrator import Calibration
@@ -38,6 +39,7 @@ class CheckReport:
         estimate: Estimated seconds: ``baseline``, ``calibration``, ``trial``; what is unknown is missing.
         peak_mb: Peak resident memory of this process so far, in MB.
         runner: Where trials would run, and what is in the way, in words.
+        op_names: Name and type of every quantizable op, in execution order.
     """
 
     framework: str
@@ -48,12 +50,15 @@ class CheckReport:
     estimate: dict[str, float]
     peak_mb: float
     runner: tuple[str, ...] = ()
+    op_names: tuple[tuple[str, str], ...] = ()
 
-    def render(self) -> str:
-        """Return the report as text."""
+    def render(self, *, names: bool = False) -> str:
+        """Return the report as text, on request with the name of every op."""
         ops = ", ".join(f"{count} {kind}" for kind, count in self.ops.items()) or "none"
         lines = [f"framework     {self.framework}", f"quantizable   {ops}"]
         lines.append("first recipe  " + ", ".join(f"{n} {p}" for p, n in self.precisions.items()))
+        if names:
+            lines += [f"op            {name} ({kind})" for name, kind in self.op_names]
         lines += [f"stays float   {name}: {why}" for name, why in self.float_ops.items()]
         lines += [f"one batch     {stage}: {s:.3f} s" for stage, s in self.stages.items()]
         lines += [f"estimate      {stage}: {s:.1f} s" for stage, s in self.estimate.items()]
@@ -72,12 +77,15 @@ def check_session(session: Session) -> CheckReport:
         stages[stage] = time.perf_counter() - start
         return outcome
 
+    strategy_of(session), objectives_of(session)  # that there are such, and that they can be made
     recipe = session.space.default()
     adaptor, model = session.opened.adaptor, session.opened.model
     quantized = _calibrate_and_build(session, recipe, timed)
     sizes: list[int] = []
     if session.eval_dataloader is not None:
-        batch = timed("read an evaluation batch", lambda: _first(session.eval_dataloader))
+        batch = timed(
+            "read an evaluation batch", lambda: _first(session.eval_dataloader, "evaluation")
+        )
         sizes.append(batch.size)
         timed("float inference", lambda: adaptor.predict(model, batch.inputs))
         timed("quantized inference", lambda: adaptor.predict(quantized, batch.inputs))
@@ -95,6 +103,7 @@ def check_session(session: Session) -> CheckReport:
         estimate=_estimate(session, stages, sizes),
         peak_mb=_peak_mb(),
         runner=check_runner(session),
+        op_names=tuple((op.name, op.type) for op in session.space.ops),
     )
 
 
@@ -103,7 +112,9 @@ def _calibrate_and_build(session: Session, recipe: Recipe, timed: Callable[..., 
     source = _rewritten(session, recipe.options)
     calibration = Calibration.none()
     if session.calib_dataloader is not None:
-        batch = timed("read a calibration batch", lambda: _first(session.calib_dataloader))
+        batch = timed(
+            "read a calibration batch", lambda: _first(session.calib_dataloader, "calibration")
+        )
         calibrator = session.calibrate_over(
             source, recipe.options, lambda: iter([batch.inputs]), (batch.size,)
         )
@@ -125,8 +136,8 @@ def _evaluate_one(session: Session, batch: Any, timed: Callable[..., Any]) -> No
         timed("float metric", lambda: one_batch.evaluate(session.opened.model))
 
 
-def _first(loader: Any) -> Any:
-    for batch in take(iter_batches(loader), sys.maxsize):
+def _first(loader: Any, what: str) -> Any:
+    for batch in read_batches(loader, what):
         return batch
     raise DataError("the dataloader is empty: it gave no batch")
 

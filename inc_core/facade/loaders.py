@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from inc_core.config.types import Config, TrainConfig
-from inc_core.data.batches import iter_batches
+from inc_core.data.batches import Batch, iter_batches
 from inc_core.data.build import build_dataloader
 from inc_core.facade.parts import EvaluationParts, Parts
 from inc_core.plugin import Plugins
+from inc_core.tuning.trial_run import reading
 
 __all__ = [
     "calib_dataloader_of",
     "eval_dataloader_of",
     "first_inputs",
+    "read_batches",
     "train_dataloader_of",
 ]
 
@@ -41,11 +44,25 @@ def train_dataloader_of(train: TrainConfig | None, parts: Any, plugins: Plugins)
     return parts.train_dataloader
 
 
+def read_batches(loader: Any, what: str) -> Iterator[Batch]:
+    """Yield the batches of a loader; what the user's own code raises is the data's fault.
+
+    Args:
+        loader: What the script or the configuration gave.
+        what: What the data is for, for the message.
+
+    Raises:
+        DataError: If they cannot be read; what is wrong with it, and where.
+    """
+    with reading(what):
+        yield from iter_batches(loader)
+
+
 def first_inputs(*loaders: Any) -> Any:
     """Return the first batch of inputs that any loader gives; ``None`` without data."""
     for loader in loaders:
         if loader is not None:
-            batch = next(iter(iter_batches(loader)), None)
+            batch = next(read_batches(loader, "first"), None)
             if batch is not None:
                 return batch.inputs
     return None

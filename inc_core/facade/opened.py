@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inc_core import common
+from inc_core.config.schema import RECIPES
 from inc_core.config.types import Config
 from inc_core.errors import ConfigError
 from inc_core.hookspecs.adaptor import Adaptor, AdaptorContext, ExampleTracing
@@ -15,6 +17,8 @@ from inc_core.plugin import Plugins
 from inc_core.quant.spec import OpCapability
 
 __all__ = ["OpenedModel", "load_traced", "open_model", "refuse_untrainable"]
+
+logger = logging.getLogger("inc_core.facade")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ def open_model(
         ComponentNotFoundError: If no installed plugin offers the framework.
     """
     if isinstance(source, common.Model):
+        if source.kwargs:
+            logger.warning("common.Model: %s has no effect", ", ".join(sorted(source.kwargs)))
         source = source.root
     if source is None:
         raise ConfigError("no model: set quantizer.model to a path or a framework's model")
@@ -59,9 +65,27 @@ def open_model(
         outputs=config.model.outputs,
         recipes=config.quantization.recipes,
     )
-    adaptor: Adaptor = plugins.component("adaptor", framework)(context)
+    kind: type[Adaptor] = plugins.component("adaptor", framework)
+    _check_context(kind, context)
+    adaptor = kind(context)
     model = load_traced(adaptor, source, example)
     return OpenedModel(framework, adaptor, model, tuple(adaptor.capabilities(model)))
+
+
+def _check_context(kind: type[Adaptor], context: AdaptorContext) -> None:
+    """Refuse a device that the adaptor does not know; warn of switches that nobody reads."""
+    if context.device not in kind.devices:
+        raise ConfigError(
+            f"device: {context.device}, but models of {context.framework!r} run on "
+            f"{' or '.join(kind.devices)} here. Change the line."
+        )
+    known = (*RECIPES, *kind.switches)
+    for name in context.recipes:
+        if name not in known:
+            logger.warning(
+                "quantization.recipes.%s has no effect: neither inc nor the adaptor of %r knows such "
+                "a switch. Known: %s", name, context.framework, ", ".join(known),
+            )  # fmt: skip
 
 
 def load_traced(adaptor: Adaptor, source: Any, example: Callable[[], Any] | None) -> Any:

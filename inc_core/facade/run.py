@@ -9,11 +9,12 @@ from functools import cached_property, partial
 from typing import Any
 
 from inc_core.config.dump import config_to_dict
-from inc_core.config.types import ComponentConfig
-from inc_core.data.batches import iter_batches, slice_batch
+from inc_core.data.batches import slice_batch
 from inc_core.errors import IncError
+from inc_core.facade.choices import objectives_of, strategy_of
 from inc_core.facade.facts import as_float, compare_speed, gather_facts
 from inc_core.facade.ledger import build_ledger, float_reasons
+from inc_core.facade.loaders import read_batches
 from inc_core.facade.reuse import Reuse
 from inc_core.facade.runners import make_runner
 from inc_core.facade.session import Session
@@ -23,7 +24,7 @@ from inc_core.tuned_model import TunedModel
 from inc_core.tuning.cache import Cache
 from inc_core.tuning.fingerprint import fingerprint, versions_of
 from inc_core.tuning.gate import narrow_by_speed
-from inc_core.tuning.job import TuningJob, WeightedObjective
+from inc_core.tuning.job import TuningJob
 from inc_core.tuning.journal import Journal
 from inc_core.tuning.latency import measure_latency
 from inc_core.tuning.loop import tune
@@ -159,19 +160,16 @@ class Run:
         self.session = replace(self.session, store=reuse.statistics)
         session, config = self.session, self.session.config.tuning
         results = reuse.results
-        strategy = session.parts.strategy
-        if strategy is None:
-            strategy = session.plugins.create("strategy", config.strategy)
         return TuningJob(
             adaptor=session.opened.adaptor,
             model=session.opened.model,
             space=self._space(journal, reuse.cache),
-            strategy=strategy,
+            strategy=strategy_of(session),
             calibrate=session.calibrate if session.has_ranges else None,
             evaluator=session.evaluator,
             criterion=config.criterion,
             exit_policy=config.exit_policy,
-            objectives=self._objectives(config.objectives),
+            objectives=objectives_of(session),
             sample=self._sample,
             probe_inputs=self._probe_inputs(),
             cache=reuse.cache,
@@ -204,20 +202,12 @@ class Run:
         return session.space if table is None else narrow_by_speed(session.space, table)
 
     def _probe_inputs(self) -> Callable[[], Iterator[Any]] | None:
-        for loader in (self.session.eval_dataloader, self.session.calib_dataloader):
+        session = self.session
+        named = {"evaluation": session.eval_dataloader, "calibration": session.calib_dataloader}
+        for what, loader in named.items():
             if loader is not None:
-                return partial(_inputs_of, loader)
+                return partial(_inputs_of, loader, what)
         return None
-
-    def _objectives(self, configured: Mapping[str, float]) -> tuple[WeightedObjective, ...]:
-        own = self.session.parts.objective
-        if own is not None:
-            return (WeightedObjective(type(own).__name__.lower(), own),)
-        create = self.session.plugins.create
-        return tuple(
-            WeightedObjective(name, create("objective", ComponentConfig(name)), weight)
-            for name, weight in configured.items()
-        )
 
     @cached_property
     def _sample(self) -> Any:
@@ -226,8 +216,8 @@ class Run:
         return None if inputs is None else next(inputs(), None)
 
 
-def _inputs_of(loader: Any) -> Iterator[Any]:
-    return (batch.inputs for batch in iter_batches(loader))
+def _inputs_of(loader: Any, what: str) -> Iterator[Any]:
+    return (batch.inputs for batch in read_batches(loader, what))
 
 
 def _recalling(runner: Runner, results: Results | None) -> Runner:

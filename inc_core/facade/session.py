@@ -11,7 +11,6 @@ from functools import cached_property, partial
 from typing import Any
 
 from inc_core.config.types import Config
-from inc_core.data.batches import iter_batches
 from inc_core.errors import ConfigError
 from inc_core.facade.calibration import make_calibrator
 from inc_core.facade.evaluation import evaluator_of
@@ -19,6 +18,7 @@ from inc_core.facade.loaders import (
     calib_dataloader_of,
     eval_dataloader_of,
     first_inputs,
+    read_batches,
     train_dataloader_of,
 )
 from inc_core.facade.opened import OpenedModel, open_model, refuse_untrainable
@@ -148,7 +148,7 @@ class Session:
         )
 
     def _calib_inputs(self) -> Iterator[Any]:
-        batches = (batch.inputs for batch in iter_batches(self.calib_dataloader))
+        batches = (batch.inputs for batch in read_batches(self.calib_dataloader, "calibration"))
         return self.console.over(batches, "calibrating")
 
 

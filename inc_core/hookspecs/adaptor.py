@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -65,7 +65,15 @@ class Adaptor(abc.ABC):
 
     A subclass has ``schema`` only if it takes options of its own. ``inc_core.testing.AdaptorSuite``
     checks every sentence of this contract; ``inc_core.testing.toy`` is a complete small adaptor.
+
+    Attributes:
+        devices: The values of ``device`` in a configuration that it knows; others are refused.
+        switches: Names under ``quantization.recipes`` that it reads beside those that everybody
+            knows; the user is told that others have no effect.
     """
+
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    switches: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, context: AdaptorContext) -> None:
         self.context = context

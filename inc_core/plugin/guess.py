@@ -9,10 +9,10 @@ import pluggy
 
 from inc_core.errors import UnsupportedModelError
 from inc_core.hookspecs.adaptor import Guess
-from inc_core.plugin.hints import package_of_model
+from inc_core.plugin.hints import how_to_get, package_of_model
 from inc_core.plugin.kinds import GUESS_HOOK
 from inc_core.plugin.loading import Loaded, call_one
-from inc_core.plugin.record import PluginRecord
+from inc_core.plugin.record import PluginRecord, same_name
 
 __all__ = ["guess_framework"]
 
@@ -76,7 +76,10 @@ def _message(
     )
     package = package_of_model(source)
     if package is not None and not winners:
-        lines.append(f"Models of this kind need {package}: pip install {package}")
+        if any(same_name(package, entry.record.distribution) for entry in loaded):
+            lines.append(f"{package} is installed, but takes models in other forms: see its README")
+        else:
+            lines.append(f"Models of this kind need {package}: {how_to_get(package)}")
     return "\n".join(lines)
 
 

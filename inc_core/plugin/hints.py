@@ -10,7 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-__all__ = ["package_of_component", "package_of_model", "package_of_module"]
+__all__ = [
+    "how_to_get",
+    "instead_of",
+    "package_of_component",
+    "package_of_model",
+    "package_of_module",
+]
 
 
 def package_of_component(kind: str, name: str) -> str | None:
@@ -23,6 +29,17 @@ def package_of_model(source: Any) -> str | None:
     if isinstance(source, (str, os.PathLike)):
         return _match(_table()["models"], Path(source).suffix)
     return _match(_table()["models"], type(source).__module__.partition(".")[0])
+
+
+def how_to_get(package: str) -> str:
+    """Return the command that installs a package of ours, or that there is none yet."""
+    announced = package in _table()["announced"]
+    return "which is not released yet" if announced else f"pip install {package}"
+
+
+def instead_of(kind: str, name: str) -> str:
+    """Return what to do where no plugin offers a component; empty if nothing is known."""
+    return _match(_table()["instead"].get(kind, {}), name) or ""
 
 
 def package_of_module(module: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inc_core.errors import ComponentNotFoundError, PluginError, did_you_mean
-from inc_core.plugin.hints import package_of_component
+from inc_core.plugin.hints import how_to_get, instead_of, package_of_component
 from inc_core.plugin.kinds import KINDS, plural
 from inc_core.plugin.record import Offer, PluginRecord, same_name
 
@@ -72,10 +72,12 @@ def _not_found(
 ) -> str:
     plugin, _, bare = name.rpartition("/")
     names = sorted({offer.name for offer in of_kind})
+    guess = _close_match(bare, names)
+    package = _package_part(records, package_of_component(kind, bare), guessed=bool(guess))
     parts = [
-        f"{kind} {name!r}: no installed plugin offers it.{_close_match(bare, names)}",
+        f"{kind} {name!r}: no installed plugin offers it.{guess}",
         f"Installed {plural(kind)}: {', '.join(names) or 'none'}.",
-        _plugin_part(records, plugin) or _package_part(records, package_of_component(kind, bare)),
+        _plugin_part(records, plugin) or package or instead_of(kind, bare),
         *(
             f"It may belong to a plugin that did not load: {r.fault}."
             for r in records
@@ -105,12 +107,15 @@ def _plugin_part(records: Sequence[PluginRecord], plugin: str) -> str:
     return f"Plugin {matches[0].title} does not offer it."
 
 
-def _package_part(records: Sequence[PluginRecord], package: str | None) -> str:
+def _package_part(records: Sequence[PluginRecord], package: str | None, *, guessed: bool) -> str:
+    """Say which package offers a name; of one that is installed only if nothing in it is close."""
     if package is None:
         return ""
     installed = [record for record in records if same_name(package, record.distribution)]
     if not installed:
-        return f"{package} offers it: pip install {package}"
+        return f"{package} offers it: {how_to_get(package)}"
     if installed[0].stage == "disabled":
         return f"{package} offers it, but {installed[0].fault}."
+    if guessed:
+        return ""
     return f"Newer versions of {package} offer it: pip install --upgrade {package}"

@@ -13,6 +13,8 @@ from inc_core.quant.spec import FLOAT_MODES, OpCapability, OpConfig, OpKey
 
 __all__ = ["Stated", "check", "permits", "stated_constraints"]
 
+_SHOWN = 6  # names in a message: enough to see how the model's ops are called
+
 
 @dataclass(frozen=True)
 class Stated:
@@ -108,12 +110,17 @@ def _no_match(stated: Stated) -> str:
         return (
             f"{stated.where}: no op of this type in this model."
             f"{did_you_mean(stated.pattern, stated.known)} "
-            f"(types: {', '.join(stated.known)}; list the ops with 'inc check')"
+            f"(types: {', '.join(stated.known)}; 'inc check --ops' lists the ops)"
         )
     return (
         f"{stated.where}: no such op in this model.{did_you_mean(stated.pattern, stated.known)} "
-        f"({len(stated.known)} ops; list them with 'inc check')"
+        f"({len(stated.known)} ops: {_some(stated.known)})"
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown}, ...; 'inc check --ops' lists them"
 
 
 def _missing_values(
@@ -133,7 +140,7 @@ def _missing_values(
 
 def _ops(matching: Sequence[OpCapability]) -> str:
     if len(matching) > 1:
-        return f"{len(matching)} ops; list them with 'inc check'"
+        return f"{len(matching)} ops: {_some([capability.op.name for capability in matching])}"
     note = f": {matching[0].note}" if matching[0].note else ""
     return f"1 op, {matching[0].op.name!r}{note}"
 

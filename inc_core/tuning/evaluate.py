@@ -143,6 +143,11 @@ class MetricEvaluator:
         # asked of an instance: a factory, such as a metric named in YAML has, says nothing
         return getattr(fresh_metric(self.metric), "higher_is_better", None)
 
+    @property
+    def result_range(self) -> tuple[float, float] | None:
+        """The least and largest result that the metric states; ``None`` if it states none."""
+        return getattr(fresh_metric(self.metric), "result_range", None)
+
     def over(self, loader: Any) -> MetricEvaluator:
         """Return the same evaluation over other data."""
         return MetricEvaluator(

@@ -10,6 +10,7 @@ import numpy as np
 
 from inc_core.data.identity import data_identity, source_of
 from inc_core.hookspecs.adaptor import Adaptor
+from inc_core.tuning.trial_run import reading
 
 __all__ = ["content_key", "differences", "fingerprint", "versions_of"]
 
@@ -34,6 +35,9 @@ NOT_PART = (
 )
 
 
+_USE = {"calib_dataloader": "calibration", "eval_dataloader": "evaluation"}  # in messages
+
+
 def fingerprint(
     *,
     adaptor: Adaptor,
@@ -52,11 +56,15 @@ def fingerprint(
             are left out.
         functions: The user's own functions, classes and objects by their role; their source
             counts. ``None`` ones are left out.
+
+    Raises:
+        DataError: If a loader's data cannot be read.
     """
     parts = {"model": adaptor.digest(model)}
     for role, loader in (data or {}).items():
         if loader is not None:
-            identity = data_identity(loader)
+            with reading(_USE.get(role, role)):
+                identity = data_identity(loader)
             parts.update({f"{role}.{name}": str(value) for name, value in identity.items()})
     for role, function in (functions or {}).items():
         if function is not None:

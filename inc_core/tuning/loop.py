@@ -19,6 +19,7 @@ from inc_core.tuning.criterion import Criterion
 from inc_core.tuning.early_stop import make_gate, wants_scores
 from inc_core.tuning.evaluate import Evaluation
 from inc_core.tuning.finalists import finalists, refined
+from inc_core.tuning.goal import warn_of_goal
 from inc_core.tuning.history import History
 from inc_core.tuning.integrity import FloatModelGuard
 from inc_core.tuning.job import TuningJob
@@ -110,6 +111,7 @@ class _Search:
             higher_is_better=resolve_direction(job),
             margin=margin_of(self.baseline.noise),
         )
+        warn_of_goal(self.criterion, job.evaluator)
         self.history.set_goal(self.criterion, job.exit_policy)
         if self.may_stop_early:
             self.gate = make_gate(job.evaluator, self.criterion, self.baseline, scores)

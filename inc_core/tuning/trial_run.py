@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sysconfig
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from inc_core.errors import CalibrationError, DataError
+from inc_core.errors import CalibrationError, DataError, IncError
 from inc_core.quant.calibrator import Calibration
 from inc_core.quant.recipe import Recipe
 from inc_core.tuning.batch_seconds import BatchSeconds
@@ -29,12 +32,24 @@ __all__ = [
     "describe_error",
     "failed_trial",
     "measure_objectives",
+    "reading",
     "run_part",
     "run_trial",
     "wants_objectives",
 ]
 
 logger = logging.getLogger("inc_core.tuning")
+
+# homes of code that is not the user's: the interpreter's own, installed packages, and this package
+_INSTALLED = tuple(
+    {
+        *(
+            Path(sysconfig.get_path(name))
+            for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        ),
+        Path(__file__).parents[1],
+    }
+)
 
 Built: TypeAlias = tuple[Any, Calibration]
 
@@ -141,15 +156,51 @@ def wants_objectives(job: TuningJob) -> bool:
     return bool(job.objectives) and not first_wins
 
 
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Blame the data for what a user's dataset raises in the block; errors of ours pass.
+
+    Args:
+        what: What the data is for, such as ``"calibration"``.
+
+    Raises:
+        DataError: With cause and place.
+    """
+    try:
+        yield
+    except IncError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"the {what} data cannot be read: {describe_error(error)}. Check the dataset, its files "
+            "and its transforms"
+        ) from error
+
+
 def describe_error(error: BaseException) -> str:
-    """Return ``Type: message [at file:line in function]`` of where the error was raised."""
+    """Return ``Type: message [at file:line in function]`` of where the error was raised.
+
+    Where that is in an installed package, the last line of other code on the way follows: users look
+    for their own line first.
+    """
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
-    place = ""
-    if frames:
-        last = frames[-1]
-        place = f" [at {Path(last.filename).name}:{last.lineno} in {last.name}]"
-    return f"{type(error).__name__}: {text}{place}"
+    if not frames:
+        return f"{type(error).__name__}: {text}"
+    place = f"at {_place(frames[-1])}"
+    own = next((frame for frame in reversed(frames) if not _is_installed(frame)), None)
+    if own is not None and own is not frames[-1]:
+        place += f", called at {_place(own)}"
+    return f"{type(error).__name__}: {text} [{place}]"
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
+
+
+def _is_installed(frame: traceback.FrameSummary) -> bool:
+    path = Path(frame.filename)
+    return any(path.is_relative_to(home) for home in _INSTALLED)
 
 
 def _status_of(error: BaseException) -> Status:

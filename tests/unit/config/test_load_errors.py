@@ -210,6 +210,24 @@ def test_a_syntax_error_has_line_and_column(tmp_path):
         load_config(tmp_path / "conf.yaml")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"model:\n\tname: a\n", "line 2, column 1.*with spaces, not with tabs"),
+        (
+            b"evaluation:\n  accuracy:\n    metric\n      topk: 1\n",
+            "is a colon missing in the line",
+        ),
+        ("model: {name: größe}\n".encode("latin-1"), "at byte 16; save the file in UTF-8"),
+    ],
+    ids=["tabs", "no colon", "latin-1"],
+)
+def test_what_editors_do_to_a_file_is_said(tmp_path, content, message):
+    (tmp_path / "conf.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=f"no valid YAML: .*{message}|{message}"):
+        load_config(tmp_path / "conf.yaml")
+
+
 def test_an_unknown_tag_is_refused(tmp_path):
     (tmp_path / "conf.yaml").write_text("model:\n  name: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(ConfigError, match="line 2, column 9: no valid YAML: could not determine"):

@@ -11,6 +11,7 @@ import pytest
 from inc_core import Quantization, common
 from inc_core.errors import (
     CalibrationError,
+    ComponentNotFoundError,
     ConfigError,
     DataError,
     EvaluationError,
@@ -158,6 +159,75 @@ def test_an_empty_loader_is_named(make_quantizer):
     quantizer.calib_dataloader = []
     with pytest.raises(CalibrationError, match="gave no sample"):
         quantizer.fit()
+
+
+class Torn:
+    """A dataset with a file that cannot be read."""
+
+    def __init__(self, data, at):
+        self.data, self.at = data, at
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        if index == self.at:
+            raise KeyError("file 37.jpg")
+        return self.data[index]
+
+
+@pytest.mark.parametrize("at", [0, 37])
+def test_a_dataset_that_raises_ends_calibration_with_its_place(make_quantizer, at):
+    """At once: no recipe is to blame, and none is tried."""
+    quantizer = make_quantizer()
+    torn = Torn(make_data(make_classifier()), at)
+    quantizer.calib_dataloader = common.DataLoader(torn, batch_size=16)
+    message = (
+        r"the calibration data cannot be read: KeyError: 'file 37.jpg' \[at test_quantization.py"
+    )
+    with pytest.raises(DataError, match=message):
+        quantizer.fit()
+
+
+def test_a_device_that_the_framework_does_not_run_on_is_refused(plugins):
+    quantizer = Quantization({"device": "gpu"}, plugins=plugins)
+    quantizer.model = make_classifier()
+    with pytest.raises(ConfigError, match="device: gpu, but models of 'toy' run on cpu here"):
+        quantizer.fit()
+
+
+def test_a_switch_that_nobody_reads_is_told(plugins, caplog):
+    conf = {"quantization": {"approach": "dynamic", "recipes": {"smooth_quant": True}}}
+    quantizer = Quantization(conf, plugins=plugins)
+    quantizer.model = common.Model(make_classifier(), modelType="toy")
+    quantizer.check()
+    assert "quantization.recipes.smooth_quant has no effect" in caplog.text
+    assert "common.Model: modelType has no effect" in caplog.text
+
+
+class InShares(ToyAccuracy):
+    result_range = (0.0, 1.0)
+
+
+def test_a_goal_in_per_cent_is_told(make_quantizer, caplog):
+    quantizer = make_quantizer(accuracy_criterion={"absolute": 1})
+    quantizer.metric = InShares
+    quantizer.fit()
+    assert "any model meets the goal" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "tuning", [{"strategy": "tpe"}, {"strategy": {"name": "basic", "x": 1}}, {"objective": "fast"}]
+)
+def test_check_finds_what_cannot_be_made(make_quantizer, tuning):
+    with pytest.raises((ComponentNotFoundError, ConfigError), match=r"tpe|unknown parameter|fast"):
+        make_quantizer(**tuning).check()
+
+
+def test_check_lists_ops_on_request(make_quantizer):
+    report = make_quantizer().check()
+    assert "fc2" not in report.render()
+    assert "op            fc2 (Linear)" in report.render(names=True)
 
 
 def test_a_loader_without_labels_is_named(make_quantizer):

@@ -57,6 +57,12 @@ def test_no_opinion_is_an_error_with_an_install_hint():
     assert str(caught.value).endswith("pip install inc-onnx")
 
 
+def test_an_installed_plugin_is_not_offered_for_installation():
+    plugins = Plugins.load([Candidate("onnx", "inc-onnx", "1", lambda: SILENT)])
+    with pytest.raises(UnsupportedModelError, match="inc-onnx is installed, but takes models in"):
+        plugins.guess_framework("model.onnx")
+
+
 def test_object_is_described_by_its_class():
     with pytest.raises(UnsupportedModelError, match=r"an object of builtins\.dict"):
         Plugins.of().guess_framework({})

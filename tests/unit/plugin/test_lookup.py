@@ -86,13 +86,38 @@ def test_unknown_name_shows_the_closest_and_all_there_are():
         ("metric", "Accuracy", "inc-metrics"),
         ("adaptor", "onnxrt_qdq", "inc-onnx"),
         ("adaptor", "pytorch_fx", "inc-torch"),
-        ("adaptor", "tensorflow", "inc-tf"),
-        ("adaptor", "mxnet", "inc-mxnet"),
     ],
 )
 def test_known_name_that_is_not_installed_says_what_to_install(kind, name, package):
     with pytest.raises(ComponentNotFoundError, match=f"pip install {package}$"):
         Plugins.of().component(kind, name)
+
+
+@pytest.mark.parametrize(("name", "package"), [("tensorflow", "inc-tf"), ("mxnet", "inc-mxnet")])
+def test_what_is_announced_is_not_offered_for_installation(name, package):
+    with pytest.raises(ComponentNotFoundError, match=f"{package} offers it: which is not released"):
+        Plugins.of().component("adaptor", name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "advice"),
+    [
+        ("strategy", "bayesian", "'frontier', the default"),
+        ("dataset", "ImageFolder", r"set quantizer\.calib_dataloader"),
+        ("transform", "Resize", "in the __getitem__"),
+        ("metric", "COCOmAPv2", r"set quantizer\.metric or quantizer\.eval_func"),
+    ],
+)
+def test_a_name_that_nobody_offers_comes_with_what_to_do_instead(kind, name, advice):
+    with pytest.raises(ComponentNotFoundError, match=advice):
+        Plugins.of().component(kind, name)
+
+
+def test_a_misspelt_name_of_an_installed_package_is_no_reason_to_upgrade():
+    plugins = Plugins.load([Candidate("m", "inc-metrics", "0.1", lambda: offers(Ours, "topk"))])
+    with pytest.raises(ComponentNotFoundError, match="Did you mean 'topk'") as caught:
+        plugins.component("metric", "TopK")
+    assert "upgrade" not in str(caught.value)
 
 
 def test_unknown_plugin_before_the_slash_is_named():

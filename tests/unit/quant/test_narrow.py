@@ -243,7 +243,7 @@ def test_an_unknown_op_names_the_closest():
     (problem,) = problems_of(op_wise={"sofmax": FLOAT})
     assert problem == (
         "op_wise['sofmax']: no such op in this model. Did you mean 'softmax'? "
-        "(6 ops; list them with 'inc check')"
+        "(6 ops: conv1, conv2, fc, rnn, add, softmax)"
     )
 
 
@@ -258,7 +258,7 @@ def test_an_unknown_op_type_lists_the_types():
 def test_a_value_that_no_op_offers_lists_what_is_allowed():
     (problem,) = problems_of(model_wise=activation(algorithm=("minmax", "kll")))
     assert problem == (
-        "model_wise.activation.algorithm: 'kll' is not offered (6 ops; list them with 'inc check')."
+        "model_wise.activation.algorithm: 'kll' is not offered (6 ops: conv1, conv2, fc, rnn, add, softmax)."
         " Did you mean 'kl'? Allowed: kl, minmax"
     )
 

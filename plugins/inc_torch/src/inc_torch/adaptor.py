@@ -38,7 +38,7 @@ from inc_torch.rewrite import EQUALIZATION, equalizable, equalize
 from inc_torch.sensitivity import Sweep
 from inc_torch.signature import InputInfo, Signature
 from inc_torch.source import read_source
-from inc_torch.training.ability import TorchTraining
+from inc_torch.training.ability import LEARNED_RANGES, TorchTraining
 
 if TYPE_CHECKING:
     from inc_core.quant.calibrator import Calibration
@@ -53,6 +53,9 @@ class TorchAdaptor(TorchTraining, Adaptor):
     A model is traced on one batch into a graph of torch's operators. One that cannot be traced runs
     its own code, and is quantized layer by layer.
     """
+
+    devices = ("cpu", "gpu")
+    switches = (LEARNED_RANGES,)
 
     def __init__(self, context: AdaptorContext) -> None:
         super().__init__(context)
