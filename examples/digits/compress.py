@@ -2,7 +2,7 @@
 
 A minute on one core, from the repository's root::
 
-    pip install torch==2.13.0 . ./plugins/inc_torch
+    pip install torch==2.13.0 . ./plugins/inc_torch ./plugins/inc_metrics
     python examples/digits/compress.py out/digits-small
 """
 

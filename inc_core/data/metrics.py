@@ -15,8 +15,9 @@ __all__ = ["fresh_metric", "higher_is_better_of"]
 def fresh_metric(metric: Any) -> Any:
     """Return a metric that has seen nothing yet.
 
-    A class is instantiated. An instance with ``reset`` is reset and returned; one without is copied
-    and never touched itself, so that its copies start from the state in which the user gave it.
+    A class is instantiated; ``reset`` is called where there is one, as some begin their sums there.
+    An instance with ``reset`` is returned; one without is copied and never touched itself, so that its
+    copies start from the state in which the user gave it.
 
     Args:
         metric: A class or an instance with ``update(predictions, labels)`` and ``result()``, or
@@ -30,7 +31,10 @@ def fresh_metric(metric: Any) -> Any:
     else:
         source, keywords, may_call = metric, {}, False
     if inspect.isclass(source) or (may_call and not _has(source, "update") and callable(source)):
-        return _checked(_made(source, keywords))
+        made = _checked(_made(source, keywords))
+        if _has(made, "reset"):
+            made.reset()
+        return made
     _checked(source)
     if _has(source, "reset"):
         source.reset()

@@ -91,6 +91,11 @@ def run_loop(
         ConfigError: If neither is there, or something that the loop needs.
         TrainingError: If the function returns another model than the one it was given.
     """
+    if train_func is not None and not callable(train_func):
+        raise ConfigError(
+            "train_func (q_func) is a function that trains the model it is called with; received "
+            f"{train_func!r} ({type(train_func).__name__})"
+        )
     with ExitStack() as stack:
         stack.enter_context(hooks._training(listeners))
         for participant, listener in zip(participants, listeners, strict=True):

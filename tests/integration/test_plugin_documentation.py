@@ -41,6 +41,7 @@ class TestPlugin(PluginSuite):
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder with every module of the document."""
+    (tmp_path / "tests").mkdir()
     for name, text in PYTHON.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
@@ -76,10 +77,25 @@ def test_project_names_its_module_as_entry_point(name):
 
 def test_every_package_passes_the_suites(folder):
     for plugin in PLUGINS:
-        if f"test_{plugin}.py" not in PYTHON:
-            (folder / f"test_{plugin}.py").write_text(PROOF.format(plugin=plugin))
+        if f"tests/test_{plugin}.py" not in PYTHON:
+            (folder / "tests" / f"test_{plugin}.py").write_text(PROOF.format(plugin=plugin))
     outcome = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder))
     assert outcome.returncode == 0, outcome.stdout
+
+
+def test_a_package_installs_with_its_tests_beside_it(tmp_path):
+    pytest.importorskip("setuptools", "70.1", "older ones need the package `wheel` beside them")
+    for plugin in PLUGINS:
+        package = tmp_path / plugin
+        (package / "tests").mkdir(parents=True)
+        (package / "pyproject.toml").write_text(PROJECTS[f"{plugin}/pyproject.toml"])
+        for name in (f"{plugin}.py", f"{plugin}_adaptor.py", f"tests/test_{plugin}.py"):
+            if name in PYTHON:
+                (package / name).write_text(PYTHON[name])
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", "site"]
+    outcome = run(tmp_path, "-m", "pip", "install", *options, *(f"./{one}" for one in PLUGINS))
+    assert outcome.returncode == 0, outcome.stderr
+    assert {path.stem for path in (tmp_path / "site").glob("*.py")} >= set(PLUGINS)
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS)

@@ -52,6 +52,21 @@ def test_each_evaluation_starts_afresh(given):
         assert metric.result() == 2
 
 
+def test_a_class_that_begins_its_sums_in_reset_is_reset():
+    """As metrics of the original do, which called it before every evaluation."""
+
+    class Original(OfTheSeed):
+        def __init__(self):
+            pass
+
+        def reset(self):
+            self.total, self.weight = 0, 1
+
+    metric = fresh_metric(Metric(Original))
+    metric.update([0, 1], [0, 1])
+    assert metric.result() == 2
+
+
 def test_an_instance_with_reset_is_used_itself():
     metric = WithReset()
     assert fresh_metric(metric) is metric

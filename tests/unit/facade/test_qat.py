@@ -135,6 +135,13 @@ def test_a_rewrite_cannot_be_combined_with_training(make_trainer):
         quantizer.fit()
 
 
+def test_what_is_no_function_is_no_training(make_trainer):
+    quantizer = make_trainer()
+    quantizer.q_func = 3
+    with pytest.raises(ConfigError, match=r"it is called with; received 3 \(int\)"):
+        quantizer.fit()
+
+
 def test_without_a_training_is_an_error(make_trainer):
     with pytest.raises(ConfigError, match="no training: set train_func"):
         make_trainer().fit()
