@@ -201,6 +201,7 @@ class GraphWriter:
         for tensor in sorted(self._made):
             parts = self._tensors[tensor].parts
             rows.append([*tensor_key(self.source, tensor), *parts])
+            self._keep_weights_float(tensor, self._tensors[tensor])
             if self.graph.consumers(tensor) or tensor in self.graph.outputs:
                 self.graph.add_node("DequantizeLinear", parts, [tensor])
         proto = self.graph.proto()
@@ -209,6 +210,29 @@ class GraphWriter:
                 proto, {**_properties(proto), _TENSORS_PROPERTY: json.dumps(rows)}
             )
         return proto
+
+    def _keep_weights_float(self, tensor: str, made: QuantizedTensor) -> None:
+        """Give the float ops with weights that read a tensor a conversion with a scale per channel.
+
+        The scales are equal. Since 1.21, ONNX Runtime quantizes float weights between
+        ``DequantizeLinear`` and ``QuantizeLinear`` of its own accord, with one scale per tensor, unless
+        the input has several.
+        """
+        for node in self.graph.consumers(tensor):
+            channels = _channels_read(self.graph, node)
+            if node.input[0] != tensor or channels is None:
+                continue
+            key = (float(made.qparams.scale), int(made.qparams.zero_point), channels)
+            names = [
+                self.constant((key, what), f"{tensor}_{what}s", np.full(channels, value, dtype))
+                for what, value, dtype in (
+                    ("scale", made.qparams.scale, np.float32),
+                    ("zero_point", made.qparams.zero_point, np.uint8),
+                )
+            ]
+            output = self.graph.fresh(f"{tensor}_by_channel")
+            self.graph.add_node("DequantizeLinear", [made.name, *names], [output], axis=1)
+            self.graph.set_inputs(node, [output, *list(node.input)[1:]])
 
     def _declare(self, tensor: str, made: QuantizedTensor) -> QuantizedTensor:
         self._tensors[tensor] = made
@@ -229,6 +253,21 @@ class GraphWriter:
         node = self.graph.producer(tensor)
         assert node is not None  # the writer's graph starts as a copy of the source
         return node
+
+
+def _channels_read(graph: Graph, node: NodeProto) -> int | None:
+    """Return the length of an op's input in its second dimension, if it has weights in the model."""
+    shape = graph.shape(node.input[1]) if len(node.input) > 1 else None
+    if shape is None or len(shape) < 2 or not graph.is_constant(node.input[1]):
+        return None
+    found: int | None = None
+    if node.op_type == "Conv":
+        found = int(shape[1] or 0) * int(graph.attribute(node, "group", 1))
+    elif node.op_type == "ConvTranspose":
+        found = shape[0]
+    elif node.op_type == "Gemm" and not graph.attribute(node, "transA", 0):
+        found = shape[1] if graph.attribute(node, "transB", 0) else shape[0]
+    return found
 
 
 def integer_tensors(proto: onnx.ModelProto) -> dict[TensorKey, tuple[str, str, str]]:

@@ -88,6 +88,47 @@ def test_float_neighbours_read_floats(workbench, residual_model, images, snr_db)
     assert snr_db(expected, bench.adaptor.predict(quantized, images[0])) > 20
 
 
+def between_convs(net, middle):
+    """A model of two ops that are quantized and one between them, whose weights differ by channel."""
+    x = net.input("x", ["batch", 3, 8, 8])
+    x = net.op("Relu", net.conv(x, 16, 3), name="first_relu")
+    spread = np.logspace(0, -3, 16, dtype=np.float32)  # with one scale for all, most would be 0
+    if middle == "Gemm":
+        x = net.op("Flatten", net.op("GlobalAveragePool", x))
+        weight = net.constant(net.rng.normal(size=(16, 16)).astype(np.float32) * spread)
+        x = net.op("Relu", net.op("Gemm", x, weight, name="middle"))
+        net.output(net.gemm(x, 16, 4, name="last"), ["batch", 4])
+        return net.proto()
+    group = 16 if middle == "depthwise" else 1
+    op_type = "ConvTranspose" if middle == "ConvTranspose" else "Conv"
+    values = net.rng.normal(size=(16, 16 // group, 3, 3)).astype(np.float32)
+    shape = (1, 16, 1, 1) if op_type == "ConvTranspose" else (16, 1, 1, 1)
+    weight = net.constant(values * spread.reshape(shape))
+    bias = net.constant((net.rng.normal(size=16) * spread).astype(np.float32))
+    x = net.op(op_type, x, weight, bias, name="middle", group=group, pads=[1] * 4)
+    net.output(net.conv(net.op("Relu", x), 4, 16, name="last"), ["batch", 4, 8, 8])
+    return net.proto()
+
+
+@pytest.mark.parametrize("framework", FORMATS)
+@pytest.mark.parametrize("middle", ["Conv", "depthwise", "ConvTranspose", "Gemm"])
+def test_the_runtime_does_not_quantize_an_op_that_the_recipe_keeps_float(
+    workbench, net, images, snr_db, framework, middle
+):
+    bench = workbench(framework).load(between_convs(net(), middle))
+    batches = [{"x": batch["x"][:, :, :8, :8]} for batch in images]
+    quantized = bench.quantize(batches, floats=["middle"])
+    words = {op.name: word for op, word in bench.adaptor.executed(quantized).items()}
+    assert words.pop("middle", "fp32") == "fp32"
+    assert set(words.values()) == {"int8"}
+    assert {"DequantizeLinear", middle if middle != "depthwise" else "Conv"} <= set(
+        bench.executed_types(quantized)
+    )
+    onnx.checker.check_model(quantized.proto, full_check=True)
+    outputs = [bench.adaptor.predict(m, batches[0]) for m in (bench.model, quantized)]
+    assert snr_db(*outputs) > 25
+
+
 def test_add_without_integer_neighbours_stays_float(workbench, residual_model, images):
     bench = workbench("onnxruntime").load(residual_model)
     floats = [name for name in bench.capabilities if not name.startswith("add")]
