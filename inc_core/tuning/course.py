@@ -42,6 +42,9 @@ class Course:
         self._scores.append(scores)
         if self._screening is None or self._screening.add(scores) != "fail":
             return None
+        assert self._gate is not None  # it started the screening
+        if self.samples >= self._gate.samples:
+            return None  # all was seen: the metric's own result is no estimate
         return self._screening.estimate()
 
     def scores(self) -> Scores | None:

@@ -136,7 +136,7 @@ class IndexedFunctionEvaluator:
             found = checked_scores(self.eval_func(shown, indices), len(indices), "eval_func")
             scores[indices] = found
             samples += len(indices)
-            if screening.add(found) == "fail":
+            if screening.add(found) == "fail" and samples < gate.samples:
                 seconds = time.perf_counter() - start
                 return Evaluation(screening.estimate(), samples, seconds, stopped_early=True)
         return Evaluation(_mean(scores), samples, time.perf_counter() - start)

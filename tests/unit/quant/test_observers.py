@@ -174,7 +174,7 @@ def test_large_tensors_are_thinned_in_the_histogram_but_not_in_the_range(rng):
 
 
 @pytest.mark.parametrize(
-    ("samples", "elements"), [(1, 1 << 15), (32, 1 << 15), (256, 1 << 12), (100_000, 1 << 10)]
+    ("samples", "elements"), [(1, 1 << 15), (64, 1 << 15), (256, 1 << 13), (100_000, 1 << 10)]
 )
 def test_of_many_samples_fewer_elements_of_each_are_enough(samples, elements, rng):
     assert elements_per_sample(samples) == elements

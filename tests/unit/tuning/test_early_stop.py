@@ -68,6 +68,19 @@ def statuses(result):
     return [trial.status for trial in result.trials]
 
 
+@pytest.mark.parametrize("order_seed", [None, SEED], ids=["certain", "random order"])
+def test_an_evaluation_that_has_seen_everything_did_not_end_early(search, data, order_seed):
+    labels = data.labels.copy()
+    labels[-40:] += 1  # so the last batch is where the goal gets out of reach, or the only look
+    loader = DataLoader(ToyDataset(data.inputs, labels), 400 if order_seed else 40)
+    evaluator = MetricEvaluator(search.adaptor, loader, Scored, order_seed=order_seed)
+    gate = make_gate(evaluator, Criterion(1.0), Baseline(1.0, samples=SAMPLES), np.ones(SAMPLES))
+    seen = evaluator.screen(search.model, gate)
+    whole = evaluator.evaluate(search.model)
+    assert (seen.stopped_early, seen.accuracy, seen.samples) == (False, whole.accuracy, SAMPLES)
+    assert not gate.criterion.accepts(seen.accuracy)
+
+
 class TestSearch:
     def test_bad_trials_are_rejected_early_and_the_winner_is_the_same(self, search, data):
         evaluator = evaluator_of(search, data)
