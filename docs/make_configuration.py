@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from inc_core.config.dump import config_to_dict, dataloader_document
 from inc_core.config.historic import HISTORIC
 from inc_core.config.schema import RECIPES, Rules, schema
 from inc_core.config.types import ComponentConfig, Config, DataLoaderConfig, TrainConfig
+from inc_core.plugin import Plugins
 
 TARGET = Path(__file__).with_name("configuration.md")
 
@@ -27,7 +29,7 @@ writes a commented file to begin with.
 * Lists may be written `[a, b]`, `"a, b"`, `"a b"` or, with one item, `a`. `1%` is `0.01`. A section
   without content, such as a bare `tuning:`, is as good as none.
 * A **component** is something that an installed plugin offers by name (`inc plugins` lists them): a
-  name, or `name: parameters`. A mapping gives keywords (`Resize: {size: 256}`), one value the first
+  name, or `name: parameters`. A mapping gives keywords (`npz: {path: train.npz}`), one value the first
   parameter (`topk: 1`). Lists become tuples. **Components** are several in order: a mapping, or a
   list of single entries where one is to be repeated.
 * A key that is not in these tables is an error. Every problem of a file is reported at once, with
@@ -63,6 +65,19 @@ or no offered option satisfies is an error.
 
 """
 
+BUILT_IN = """\
+## What is built in
+
+These components need no plugin besides inc-core; `inc plugins` lists those of other plugins too. A wrong
+parameter is an error that prints the signature.
+
+| Name | Parameters | |
+|---|---|---|
+"""
+
+# in the order of the sections that name them
+KINDS = ("dataset", "transform", "strategy", "objective", "observer", "pruner")
+
 TABLE = "| Key | Value | Default | Effect |\n|---|---|---|---|\n"
 
 
@@ -83,8 +98,33 @@ def render() -> str:
     keys = quantization["calibration"]["schema"]["dataloader"]["schema"]
     parts.append(LOADER + TABLE + _table(keys, loader, ""))
     parts.append(CONSTRAINT + TABLE + _table(quantization["model_wise"]["schema"], {}, ""))
+    parts.append(BUILT_IN + "".join(_built_in()))
     parts.append(HISTORY + "".join(f"| `{key}` | {why} |\n" for key, why in HISTORIC.items()))
     return "\n".join(parts)
+
+
+def _built_in() -> Iterator[str]:
+    plugins = Plugins.of()  # the built-ins alone
+    for kind in KINDS:
+        for name in plugins.names(kind):
+            component = plugins.component(kind, name)
+            doc = (component.__doc__ or "").partition("\n")[0].replace("|", "\\|")
+            yield f"| {kind} `{name}` | {_parameters(component)} | {doc} |\n"
+
+
+def _parameters(component: Any) -> str:
+    """Return the parameters of a constructor as they stand in YAML."""
+    if component.__init__ is object.__init__:
+        return ""
+    parameters = list(inspect.signature(component.__init__).parameters.values())[1:]
+    return ", ".join(
+        f"`{one.name}`" if one.default is one.empty else f"`{one.name}: {_inline_of(one.default)}`"
+        for one in parameters
+    )
+
+
+def _inline_of(default: Any) -> str:
+    return _inline(list(default) if isinstance(default, tuple) else default)
 
 
 def _table(keys: Mapping[str, Rules], defaults: Mapping[str, Any], prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from inc_core.config.dump import as_document
 from inc_core.config.historic import without_historic
 from inc_core.config.problem import line_of, received
 from inc_core.config.source import Source, read_mapping, read_yaml
-from inc_core.config.types import Config
+from inc_core.config.types import Config, PerformanceConfig
 from inc_core.config.validate import validate
 from inc_core.errors import ConfigError
 
 __all__ = ["load_config"]
+
+logger = logging.getLogger("inc_core.config")
 
 
 def load_config(source: str | Path | Mapping[str, Any] | Config | None) -> Config:
@@ -67,4 +70,10 @@ def _checked(source: Source) -> Config:
         raise ConfigError(
             f"{source.name}: {count}", [problem.describe(source.lines) for problem in problems]
         )
-    return build_config(document)
+    config = build_config(document)
+    if config.evaluation.performance != PerformanceConfig():
+        logger.warning(
+            "evaluation.performance has no effect yet: it is for a benchmark of its own; a search times "
+            "the float and the tuned model side by side, in this process"
+        )
+    return config

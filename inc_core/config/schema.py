@@ -120,11 +120,17 @@ def _quantization() -> Rules:
 
 def _evaluation() -> Rules:
     configs = _section(
-        "How the measuring process is run.",
+        "How the measuring process is run: no effect yet.",
         cores_per_instance=_key(
-            "whole number > 0", "cores of one instance", coerce.integer, min=1, example="4"
+            "whole number > 0",
+            "cores of one instance (no effect yet)",
+            coerce.integer,
+            min=1,
+            example="4",
         ),
-        num_of_instance=_key("whole number > 0", "instances side by side", coerce.integer, min=1),
+        num_of_instance=_key(
+            "whole number > 0", "instances side by side (no effect yet)", coerce.integer, min=1
+        ),
     )
     return _section(
         "How results are measured.",
@@ -144,11 +150,20 @@ def _evaluation() -> Rules:
             iteration=_key("-1 or > 0", "batches to evaluate; -1: all", coerce.batches),
         ),
         performance=_section(
-            "Latency.",
-            warmup=_key("whole number >= 0", "batches before timing begins", coerce.integer, min=0),
-            iteration=_key("-1 or > 0", "batches to time; -1: as many as needed", coerce.batches),
+            "A benchmark of its own, which is not offered yet: a search measures latency by itself.",
+            warmup=_key(
+                "whole number >= 0",
+                "batches before timing begins (no effect yet)",
+                coerce.integer,
+                min=0,
+            ),
+            iteration=_key(
+                "-1 or > 0",
+                "batches to time; -1: as many as needed (no effect yet)",
+                coerce.batches,
+            ),
             configs=configs,
-            dataloader=_dataloader("data to time with; else the evaluation data"),
+            dataloader=_dataloader("data to time with; else the evaluation data (no effect yet)"),
         ),
     )
 

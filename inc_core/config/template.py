@@ -56,6 +56,7 @@ def render_template(
         raise ConfigError("no template", [problem.describe({}) for problem in problems])
     document = {"version": 1.0, **config_to_dict(build_config(checked))}
     document = {name: value for name, value in document.items() if name not in _LEFT_OUT}
+    del document["evaluation"]["performance"]  # it has no effect yet
     lines = list(_render(document, schema(), ""))
     text = "\n".join(_HEAD.splitlines() + lines) + "\n"
     return _with_op_types(text, op_types)

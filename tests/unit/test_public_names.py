@@ -38,3 +38,17 @@ def test_version_is_that_of_the_distributions():
             stated = re.search(r'^version = "(.+)"$', path.read_text(encoding="utf-8"), re.M)
             assert stated is not None
             assert stated[1] == inc_core.__version__, path
+
+
+def test_the_scheduler_is_also_where_scripts_of_the_original_import_it_from():
+    from inc_core.experimental.scheduler import Scheduler
+
+    assert Scheduler is inc_core.Scheduler
+
+
+@pytest.mark.parametrize("name", ["Benchmark", "MixedPrecision", "Graph_Optimization", "NAS"])
+def test_what_only_the_original_has_says_what_to_do_instead(name):
+    with pytest.raises(
+        ImportError, match=rf"{name} of the original is not in inc: .*migrating\.md"
+    ):
+        exec(f"from inc_core.experimental import {name}")

@@ -46,6 +46,17 @@ def test_a_pruner_with_its_tag_is_read(tmp_path):
     assert load_config(tmp_path / "conf.yaml").pruning.pruners == (PrunerConfig(),)
 
 
+@pytest.mark.parametrize(
+    ("performance", "told"),
+    [({"configs": {"cores_per_instance": 4}}, True), ({"warmup": 5, "iteration": -1}, False)],
+)
+def test_what_is_for_a_benchmark_is_told_unless_it_is_the_default(caplog, performance, told):
+    load_config({"evaluation": {"performance": performance}})
+    assert [m.startswith("evaluation.performance has no effect") for m in caplog.messages] == [
+        True
+    ] * told
+
+
 @pytest.mark.parametrize("value", [False, None])
 def test_switched_off_keys_do_not_warn(caplog, value):
     assert load_config({"tuning": {"tensorboard": value}}) == Config()
