@@ -180,9 +180,10 @@ def test_threads_change_no_bit(rows):
         ]
 
     alone = results()
-    torch.set_num_threads(2)
-    for one, two in zip(alone, results(), strict=True):
-        assert torch.equal(one, two)
+    for threads in (2, 5):
+        torch.set_num_threads(threads)
+        for one, several in zip(alone, results(), strict=True):
+            assert torch.equal(one, several)
 
 
 @pytest.mark.skipif(

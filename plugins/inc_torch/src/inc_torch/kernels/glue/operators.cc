@@ -11,10 +11,18 @@ constexpr int64_t kMultiplications = 4 << 20;
 constexpr int64_t kElements = 64 << 10;
 // Rows for which weights are read once: as many activations stay in a level-2 cache meanwhile.
 constexpr int64_t kRowsAPass = 192;
+// A block of columns is shared by at most so many threads, and in parts of no fewer rows.
+constexpr int64_t kPartsABlock = 4, kRowsAPart = 24;
 
-int64_t at_least_one(int64_t value) { return value > 1 ? value : 1; }
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-int64_t column_blocks(int64_t n) { return (n + INC_COLUMN_BLOCK - 1) / INC_COLUMN_BLOCK; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+int64_t at_least_one(int64_t value) { return larger(value, 1); }
+
+int64_t parts_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+int64_t column_blocks(int64_t n) { return parts_of(n, INC_COLUMN_BLOCK); }
 
 int64_t padded_columns(int64_t n) { return column_blocks(n) * INC_COLUMN_BLOCK; }
 
@@ -62,22 +70,33 @@ Tensor result_for(const Tensor& x, int64_t n, int32_t dtype) {
   return Tensor::contiguous(dimensions, sizes, dtype);
 }
 
-// Run `body(m0, m1, n0, n1)` over the parts of an (m, n) result of k inputs on torch's threads.
+// Run `body(m0, m1, n0, n1)` over the parts of an (m, n) result of k inputs on torch's threads:
+// passes of rows, in them blocks of columns, of which a thread's first and last may be parts of
+// their rows.
 template <class Body>
 void over_result(int64_t m, int64_t k, int64_t n, const Body& body) {
-  const int64_t blocks = column_blocks(n), passes = (m + kRowsAPass - 1) / kRowsAPass;
-  const int64_t rows = m < kRowsAPass ? m : kRowsAPass;
-  const int64_t grain = at_least_one(kMultiplications / at_least_one(rows * k * INC_COLUMN_BLOCK));
-  parallel(passes * blocks, grain, [&](int64_t begin, int64_t end) {
+  const int64_t rows = smaller(m, kRowsAPass), blocks = column_blocks(n);
+  const int64_t rows_a_part = larger(parts_of(rows, kPartsABlock), kRowsAPart);
+  const int64_t parts = parts_of(rows, rows_a_part), pieces = blocks * parts;
+  const int64_t work = at_least_one(rows_a_part * k * INC_COLUMN_BLOCK);
+  const auto run = [&](int64_t begin, int64_t end) {
     while (begin < end) {
-      const int64_t m0 = begin / blocks * kRowsAPass,
-                    m1 = m0 + kRowsAPass < m ? m0 + kRowsAPass : m;
-      const int64_t first = begin % blocks, rest = end - begin;
-      const int64_t last = first + rest < blocks ? first + rest : blocks;
-      body(m0, m1, first * INC_COLUMN_BLOCK, last * INC_COLUMN_BLOCK);
-      begin += last - first;
+      const int64_t m0 = begin / pieces * kRowsAPass, m1 = smaller(m, m0 + kRowsAPass);
+      const int64_t block = begin % pieces / parts, part = begin % parts;
+      const int64_t whole = part ? 0 : smaller((end - begin) / parts, blocks - block);
+      const int64_t taken = whole ? whole * parts : smaller(parts - part, end - begin);
+      const int64_t n0 = block * INC_COLUMN_BLOCK;
+      if (whole) {
+        body(m0, m1, n0, n0 + whole * INC_COLUMN_BLOCK);
+      } else {
+        const int64_t first = m0 + part * rows_a_part;
+        const int64_t last = smaller(m1, first + taken * rows_a_part);
+        if (first < last) body(first, last, n0, n0 + INC_COLUMN_BLOCK);
+      }
+      begin += taken;
     }
-  });
+  };
+  parallel(parts_of(m, kRowsAPass) * pieces, at_least_one(kMultiplications / work), run);
 }
 
 // Put y on the stack in the dtype of x.
