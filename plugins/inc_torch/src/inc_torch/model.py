@@ -76,8 +76,34 @@ class TorchModel(nn.Module):
             return self.body(*args, **kwargs)
         tensors = (*args, *(kwargs[name] for name in self._names[len(args) :]))
         self._check(tensors)
-        outputs = self.body(*tensors)
+        outputs = self._outputs(tensors)
         return outputs[0] if self._nest is None else rebuild(self._nest, outputs)
+
+    def _outputs(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        is_static = self.body is not plain_form(self.body)
+        if is_static and any(one.dim() and one.shape[0] == 0 for one in tensors):
+            return self._outputs_of_nothing(tensors)
+        return tuple(self.body(*tensors))
+
+    def _outputs_of_nothing(self, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Return what an empty batch gives: torch's integer ops give it the shape of a matrix.
+
+        Sizes follow from those of one and two samples, on a line.
+        """
+        runs = []
+        for samples in (1, 2):
+            filled = [
+                one.new_zeros((samples, *one.shape[1:])) if one.shape[:1] == (0,) else one
+                for one in tensors
+            ]
+            runs.append(self.body(*filled))
+        shapes = [
+            [2 * a - b for a, b in zip(one.shape, two.shape, strict=True)]
+            for one, two in zip(*runs, strict=True)
+        ]
+        if not all(0 in shape for shape in shapes):
+            return tuple(self.body(*tensors))  # numbers of no sample, which only the ops can tell
+        return tuple(one.new_empty(shape) for one, shape in zip(runs[0], shapes, strict=True))
 
     def _check(self, tensors: Sequence[torch.Tensor]) -> None:
         """Refuse sizes that were fixed when the model was traced: its graph may hold them as numbers."""
@@ -113,7 +139,7 @@ class TorchModel(nn.Module):
     def flat(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Run on tensors in the order of the signature; return the output tensors in order."""
         if self.facts.traced:
-            return tuple(self.body(*tensors))
+            return self._outputs(tensors)
         if not self._names:
             return flatten_outputs(self.body(*tensors))
         return flatten_outputs(self.body(**dict(zip(self._names, tensors, strict=True))))

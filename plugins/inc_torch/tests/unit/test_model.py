@@ -85,6 +85,25 @@ def test_it_is_called_by_name_or_position(built):
     assert_same_bits(model(**dict(zip(names, inputs, strict=True))), model(*inputs))
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (torch.nn.Linear(8, 4), (4, 5, 8)),
+        (torch.nn.Conv1d(3, 8, 3), (4, 3, 9)),
+        (torch.nn.Conv2d(3, 8, 3), (4, 3, 9, 9)),
+    ],
+)
+def test_an_empty_batch_gives_an_empty_result(adaptor, layer, shape):
+    batch = {"input": torch.randn(shape).numpy()}
+    float_model = adaptor.trace(adaptor.load(layer), batch)
+    space = TuningSpace(tuple(adaptor.capabilities(float_model)))
+    calibration = calibrate(adaptor, float_model, space, [batch])
+    model = adaptor.quantize(float_model, space.default(), calibration)
+    x = torch.from_numpy(batch["input"])
+    assert model(x[:0]).shape == layer(x[:0]).shape
+    assert adaptor.predict(model, batch["input"][:0]).shape == layer(x[:0]).shape
+
+
 def test_it_exports_with_an_open_batch(built):
     model, inputs = built
     batch = {0: torch.export.Dim.AUTO}
