@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,17 +102,15 @@ def nest_of(value: Any) -> Nest:
 
 
 def flatten_outputs(value: Any) -> tuple[torch.Tensor, ...]:
-    """Return the tensors of a nest in order; numbers as tensors, nothing for what is neither."""
+    """Return the tensors of a nest in order, numbers as tensors; other objects, such as caches, are none."""
     if isinstance(value, torch.Tensor):
         return (value,)
     if isinstance(value, (bool, int, float)):
         return (torch.tensor(value),)
-    if value is None or not (isinstance(value, Iterable) or dataclasses.is_dataclass(value)):
-        return ()
-    if isinstance(value, (str, bytes)):
-        return ()
     if dataclasses.is_dataclass(value) and not isinstance(value, Mapping):
         value = _filled_fields(value)
+    if not isinstance(value, (Mapping, list, tuple)):
+        return ()
     items = value.values() if isinstance(value, Mapping) else value
     return tuple(tensor for item in items for tensor in flatten_outputs(item))
 

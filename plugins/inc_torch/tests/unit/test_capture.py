@@ -155,10 +155,10 @@ def test_numbers_among_the_outputs_are_predicted_and_texts_are_not(adaptor):
 
 
 def test_inputs_keep_the_names_that_forward_gives_them(adaptor):
-    layer = nn.ConvTranspose2d(3, 4, 2)  # its forward takes ``input``, and is left to torch.export
-    model = adaptor.trace(adaptor.load(layer), np.ones((2, 3, 4, 4), np.float32))
+    layer = nn.ConvTranspose3d(3, 4, 2)  # its forward takes ``input``, and is left to torch.export
+    model = adaptor.trace(adaptor.load(layer), np.ones((2, 3, 4, 4, 4), np.float32))
     assert model.facts.traced
-    assert model(input=torch.ones(1, 3, 4, 4)).shape == (1, 4, 5, 5)
+    assert model(input=torch.ones(1, 3, 4, 4, 4)).shape == (1, 4, 5, 5, 5)
 
 
 def test_sizes_that_were_not_traced_are_refused(adaptor, images):

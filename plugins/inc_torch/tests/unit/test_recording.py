@@ -186,7 +186,62 @@ def autocast(module, x):
         return module.fc(x)
 
 
+FUNCTIONS = {
+    "assertion": lambda m, x: torch._assert(x.dim() == 4, "four") or x.exp(),
+    "to": lambda m, x: x.to(dtype=torch.float64).to(torch.float32) * 2,
+    "split": lambda m, x: [*x.split(2, 1), *torch.split(x, [1, 3], dim=1)],
+    "powers": lambda m, x: x.pow(2) + x**3 + torch.pow(x, 0.5).neg(),
+    "resized": lambda m, x: F.interpolate(x, size=(7, 5), mode="bilinear", align_corners=False),
+    "doubled": lambda m, x: F.interpolate(x, scale_factor=2),
+    "stretched": lambda m, x: F.interpolate(x, scale_factor=(2.0, 0.5), mode="bicubic"),
+    "rolled": lambda m, x: torch.roll(x, shifts=(-1, 2), dims=(2, 3)).flip(1),
+    "repeated": lambda m, x: x.repeat(1, 2, 1, 1).amax((2, 3), keepdim=True),
+    "sums": lambda m, x: torch.stack([x.sum((1, 2, 3)), x.sum(dim=3).amax((1, 2))], dim=1),
+    "all of it": lambda m, x: x / x.sum(),
+    "columns": lambda m, x: x[:, :, torch.arange(0, 6, 2)] + x[:, :, torch.arange(3)],
+    "full": lambda m, x: torch.full((6, 6), 2.0).triu(1) * x.clamp_min(0.2).sign(),
+    "facts": lambda m, x: x.clone() * (x.numel() // x.shape[0]) * x.is_floating_point(),
+    "transposed": lambda m, x: F.conv_transpose2d(x, torch.ones(4, 3, 2, 2), stride=2),
+    "places": lambda m, x: m.norm.weight[torch.arange(0, 6, 1)] * x,
+    "filled": lambda m, x: torch.zeros(x.shape[0], 4, 1, 1) + torch.ones_like(x) - x,
+    "by the batch": lambda m, x: F.batch_norm(x, None, None, training=True),
+    "numbers": lambda m, x: (x.long() + x.int()).float().abs().sqrt(),
+    "gathered": lambda m, x: torch.gather(x, 3, x.argmax(3, keepdim=True)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_recorded_as_what_is_exported(name):
+    module, inputs = Calls(FUNCTIONS[name]), {"x": torch.rand(3, 4, 6, 6) + 0.1}
+    graph, signature = recorded(module, inputs)
+    reference, expected = exported(module, inputs)
+    assert [target for target, _ in ops(graph)] == [target for target, _ in ops(reference)]
+    assert signature == expected
+    for x in (inputs["x"], torch.rand(5, 4, 6, 6) + 0.1):
+        torch.testing.assert_close(graph(x), reference(x))
+
+
+def test_moving_to_the_device_where_everything_is_changes_nothing():
+    graph, _ = recorded(
+        Calls(lambda m, x: x.to(device=x.device).to(x.device).type_as(x) * 2),
+        {"x": torch.ones(4, 6)},
+    )
+    assert [target for target, _ in ops(graph)] == ["aten.to.dtype", "aten.mul.Tensor"]
+
+
+def test_shapes_of_other_tensors_follow_the_batch():
+    module = Calls(lambda m, x: x.new_zeros(1, 6).expand_as(x) + x.t().reshape_as(x).detach())
+    graph, _ = recorded(module, {"x": torch.randn(4, 6)})
+    x = torch.randn(7, 6)
+    torch.testing.assert_close(graph(x)[0], x.t().reshape_as(x))
+
+
 REFUSED = {
+    "a mask": lambda m, x: x[x > 0],
+    "an assertion about values": lambda m, x: torch._assert((x > 0).all(), "positive") or x,
+    "an assertion about the batch": lambda m, x: torch._assert(x.shape[0] == 4, "four") or x,
+    "another device": lambda m, x: x.to("meta"),
+    "parts of the batch": lambda m, x: x.split(2)[0],
     "values decide": lambda m, x: m.fc(x) if bool(x.sum() > 0) else x,
     "values are read": lambda m, x: x * x[0, 0].item(),
     "a random number": lambda m, x: x + torch.rand(6),

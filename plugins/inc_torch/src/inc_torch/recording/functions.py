@@ -14,6 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from inc_torch.recording.making import (
+    arange,
+    cast,
+    device_of,
+    filled,
+    full,
+    interpolate,
+    item,
+    method_split,
+    new,
+    shaped_as,
+    split,
+    to,
+)
 from inc_torch.recording.tape import NotPlainError, Tape
 
 __all__ = ["FUNCTIONS"]
@@ -22,6 +36,11 @@ aten = torch.ops.aten
 
 # functions and methods of this name take what the operator takes
 _BY_NAME: Mapping[str, Any] = {
+    "_weight_norm": aten._weight_norm.default,
+    "abs": aten.abs.default,
+    "amax": aten.amax.default,
+    "amin": aten.amin.default,
+    "argmax": aten.argmax.default,
     "adaptive_avg_pool1d": aten.adaptive_avg_pool1d.default,
     "add": aten.add.Tensor,
     "add_": aten.add_.Tensor,
@@ -31,22 +50,37 @@ _BY_NAME: Mapping[str, Any] = {
     "bmm": aten.bmm.default,
     "chunk": aten.chunk.default,
     "clamp": aten.clamp.default,
+    "clamp_min": aten.clamp_min.default,
+    "clone": aten.clone.default,
     "contiguous": aten.contiguous.default,
+    "conv_transpose2d": aten.conv_transpose2d.input,
+    "cos": aten.cos.default,
     "div": aten.div.Tensor,
+    "exp": aten.exp.default,
     "expand": aten.expand.default,
     "flatten": aten.flatten.using_ints,
+    "flip": aten.flip.default,
+    "gather": aten.gather.default,
     "gelu": aten.gelu.default,
     "linear": aten.linear.default,
     "masked_fill": aten.masked_fill.Scalar,
     "matmul": aten.matmul.default,
     "mul": aten.mul.Tensor,
+    "neg": aten.neg.default,
+    "ones_like": aten.ones_like.default,
     "permute": aten.permute.default,
     "relu_": aten.relu_.default,
+    "repeat": aten.repeat.default,
     "reshape": aten.reshape.default,
+    "roll": aten.roll.default,
+    "rsqrt": aten.rsqrt.default,
     "scaled_dot_product_attention": aten.scaled_dot_product_attention.default,
     "sigmoid": aten.sigmoid.default,
+    "sign": aten.sign.default,
+    "sin": aten.sin.default,
+    "sqrt": aten.sqrt.default,
+    "square": aten.square.default,
     "sub": aten.sub.Tensor,
-    "sum": aten.sum.dim_IntList,
     "t": aten.t.default,
     "tanh": aten.tanh.default,
     "transpose": aten.transpose.int,
@@ -55,11 +89,14 @@ _BY_NAME: Mapping[str, Any] = {
     "unflatten": aten.unflatten.int,
     "unsqueeze": aten.unsqueeze.default,
     "view": aten.view.default,
+    "zeros_like": aten.zeros_like.default,
 }
 # these tell numbers, and no operator is called
 _FACTS = (
     Tensor.dim,
     Tensor.size,
+    Tensor.numel,
+    Tensor.is_floating_point,
     Tensor.__len__,
     Tensor.shape.__get__,
     Tensor.ndim.__get__,
@@ -124,9 +161,9 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    if training:
-        raise NotPlainError("it normalizes by the batch itself")
-    statistics = (weight, bias, running_mean, running_var, False, momentum, eps)
+    if training and running_mean is not None:
+        raise NotPlainError("it changes its statistics")
+    statistics = (weight, bias, running_mean, running_var, training, momentum, eps)
     return tape.call(aten.batch_norm.default, input, *statistics, torch.backends.cudnn.enabled)
 
 
@@ -212,6 +249,14 @@ def _mean(tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False) -> 
     return tape.call(aten.mean.dim, input, dim, keepdim)
 
 
+def _sum(
+    tape: Tape, input: Tensor, dim: Any = None, keepdim: bool = False, **kwargs: Any
+) -> Tensor:
+    if dim is None:
+        return tape.call(aten.sum.default, input, **kwargs)
+    return tape.call(aten.sum.dim_IntList, input, dim, keepdim, **kwargs)
+
+
 def _pad(
     tape: Tape, input: Tensor, pad: Any, mode: str = "constant", value: float | None = None
 ) -> Tensor:
@@ -222,20 +267,26 @@ def _cat(tape: Tape, tensors: Any, dim: int = 0) -> Tensor:
     return tape.call(aten.cat.default, list(tensors), dim)
 
 
+def _stack(tape: Tape, tensors: Any, dim: int = 0) -> Tensor:
+    return tape.call(aten.stack.default, list(tensors), dim)
+
+
 def _squeeze(tape: Tape, input: Tensor, dim: Any = None) -> Tensor:
     if type(dim) is not int:
         raise NotPlainError("all dimensions of size 1 are dropped")
     return tape.call(aten.squeeze.dim, input, dim)
 
 
-def _to(tape: Tape, input: Tensor, dtype: torch.dtype) -> Tensor:
-    if not isinstance(dtype, torch.dtype):
-        raise NotPlainError("it moves tensors to a device")
-    return tape.call(aten.to.dtype, input, dtype)
+def _assert(tape: Tape, condition: Any, message: str = "") -> None:
+    """Check what is known of sizes now, in both runs; inputs are held against these sizes later."""
+    if not isinstance(condition, bool) or not condition:
+        raise NotPlainError("it asserts what values decide, or what does not hold")
 
 
-def _cast(dtype: torch.dtype) -> Callable[..., Tensor]:
-    return lambda tape, input: _to(tape, input, dtype)
+def _power(tape: Tape, input: Tensor, exponent: Any) -> Tensor:
+    if type(exponent) not in (int, float):
+        raise NotPlainError("a power of a tensor")
+    return tape.call(aten.pow.Tensor_Scalar, input, exponent)
 
 
 def _comparison(name: str) -> Callable[..., Tensor]:
@@ -248,47 +299,8 @@ def _comparison(name: str) -> Callable[..., Tensor]:
     return call
 
 
-def _device(tape: Tape, input: Tensor) -> torch.device:
-    """Tell what is true of the real inputs: float models are traced on the CPU."""
-    return torch.device("cpu")
-
-
-def _arange(tape: Tape, end: int, **kwargs: Any) -> Tensor:
-    return tape.call(aten.arange.default, end, **_on_cpu(kwargs))
-
-
-def _ones(tape: Tape, *size: Any, **kwargs: Any) -> Tensor:
-    sizes = list(size[0]) if isinstance(size[0], (list, tuple)) else list(size)
-    return tape.call(aten.ones.default, sizes, **_on_cpu(kwargs))
-
-
-def _on_cpu(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {**kwargs, "device": torch.device("cpu")}
-
-
-def _item(tape: Tape, x: Tensor, index: Any) -> Tensor:
-    """Record indexing by numbers and slices, one dimension after the other."""
-    items = index if isinstance(index, tuple) else (index,)
-    places = [one is Ellipsis for one in items]
-    if any(places):
-        place = places.index(True)
-        counted = sum(one is not None for one in items) - 1
-        rest = (slice(None),) * (x.dim() - counted)
-        items = (*items[:place], *rest, *items[place + 1 :])
-    dim = 0
-    for item in items:
-        if type(item) is int:
-            x = tape.call(aten.select.int, x, dim, item)
-            continue
-        if item is None:
-            x = tape.call(aten.unsqueeze.default, x, dim)
-        elif not isinstance(item, slice):
-            raise NotPlainError(f"an index is a {type(item).__name__}")
-        elif item != slice(None):
-            step = 1 if item.step is None else item.step
-            x = tape.call(aten.slice.Tensor, x, dim, item.start or 0, item.stop, step)
-        dim += 1
-    return x
+def _same(tape: Tape, input: Tensor) -> Tensor:
+    return input
 
 
 def _table() -> Mapping[Any, Callable[..., Any]]:
@@ -328,13 +340,34 @@ def _table() -> Mapping[Any, Callable[..., Any]]:
         torch.cat: _cat,
         torch.squeeze: _squeeze,
         Tensor.squeeze: _squeeze,
-        Tensor.to: _to,
-        Tensor.bool: _cast(torch.bool),
-        Tensor.float: _cast(torch.float32),
-        Tensor.device.__get__: _device,
-        torch.arange: _arange,
-        torch.ones: _ones,
-        Tensor.__getitem__: _item,
+        F.interpolate: interpolate,
+        torch.sum: _sum,
+        Tensor.sum: _sum,
+        torch.stack: _stack,
+        Tensor.reshape_as: shaped_as(aten.reshape.default),
+        Tensor.view_as: shaped_as(aten.view.default),
+        Tensor.expand_as: shaped_as(aten.expand.default),
+        Tensor.detach: _same,
+        Tensor.type_as: lambda tape, input, other: to(tape, input, other.dtype),
+        Tensor.new_zeros: new(aten.zeros.default),
+        Tensor.new_ones: new(aten.ones.default),
+        torch.full: full,
+        torch._assert: _assert,
+        torch.split: split,
+        Tensor.split: method_split,
+        torch.pow: _power,
+        Tensor.pow: _power,
+        Tensor.__pow__: _power,
+        Tensor.to: to,
+        Tensor.int: cast(torch.int32),
+        Tensor.long: cast(torch.int64),
+        Tensor.bool: cast(torch.bool),
+        Tensor.float: cast(torch.float32),
+        Tensor.device.__get__: device_of,
+        torch.arange: arange,
+        torch.ones: filled(aten.ones.default),
+        torch.zeros: filled(aten.zeros.default),
+        Tensor.__getitem__: item,
     }
     return table | own
 
