@@ -206,7 +206,7 @@ class _Search:
         except Exception as error:  # user code: whatever it raises ends the run
             raise EvaluationError(
                 f"the float model cannot be evaluated: {describe_error(error)}. "
-                "Nothing was quantized yet: check evaluation data, metric and model."
+                "Nothing was quantized yet: check evaluation data, model, and metric (given numpy arrays)."
             ) from error
 
     def _explore(self) -> Stop:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,9 @@ from inc_torch.signature import InputInfo, Signature, nest_of
 from inc_torch.static.graphs import Draft
 
 __all__ = ["UntraceableError", "capture", "graph_of_program"]
+
+
+_SHAPES = "torch.fx.experimental.symbolic_shapes"
 
 
 class UntraceableError(Exception):
@@ -121,9 +125,20 @@ def _export(module: nn.Module, inputs: Mapping[str, torch.Tensor]) -> ExportedPr
     shapes = {
         name: dict.fromkeys(dims, Dim.AUTO) for name, dims in _open_dimensions(inputs).items()
     }
-    # where it fails it prints the graph so far, pages of it; the error says why
-    with torch.no_grad(), redirect_stderr(io.StringIO()):
+    # where it fails it prints the graph so far, pages of it, and warns of itself; the error says why
+    with torch.no_grad(), redirect_stderr(io.StringIO()), _silent(_SHAPES):
         return torch.export.export(module, (), dict(inputs), dynamic_shapes=shapes, strict=False)
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Let a logger, whose handler holds the true standard error, say nothing in the block."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _open_dimensions(inputs: Mapping[str, torch.Tensor]) -> dict[str, range]:

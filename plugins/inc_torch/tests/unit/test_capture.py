@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -178,3 +181,26 @@ def test_what_cannot_be_traced_is_not_printed(adaptor, capfd):
     model = adaptor.trace(adaptor.load(Branches()), np.ones((4, 4), np.float32))
     assert not model.facts.traced
     assert "def forward" not in "".join(capfd.readouterr())
+
+
+# torch.export warns of this model that it finds no code of the user's to blame
+BY_THE_SUM = """
+import torch
+from inc_core.hookspecs.adaptor import AdaptorContext
+from inc_torch.adaptor import TorchAdaptor
+
+class ByTheSum(torch.nn.Module):
+    def forward(self, x):
+        return x * 2 if x.sum() > 0 else x
+
+adaptor = TorchAdaptor(AdaptorContext("pytorch"))
+assert not adaptor.trace(adaptor.load(ByTheSum()), torch.ones(2, 3)).facts.traced
+"""
+
+
+def test_a_way_that_failed_says_nothing():
+    """In a process of its own: torch's handlers hold the standard error that was there before."""
+    done = subprocess.run(
+        [sys.executable, "-c", BY_THE_SUM], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
