@@ -14,7 +14,7 @@ import types
 import uuid
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from inc_core.data.source import digest_of, read_source, text_of
@@ -26,6 +26,7 @@ REACHING_OUT = frozenset(
     (
         *("open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "imread", "read_csv"),
         *("read_text", "read_bytes", "urlopen", "urlretrieve", "environ", "getenv", "input"),
+        *("exists", "is_file", "is_dir", "iterdir", "listdir", "scandir", "glob", "rglob", "stat"),
         *("random", "rand", "randn", "randint", "default_rng", "shuffle"),
         *("time", "perf_counter", "now", "today", "eval", "exec", "__import__", "import_module"),
     )
@@ -38,7 +39,7 @@ MAX_OBJECTS = 10_000
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})  # folders of what was installed
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, PurePath)
 
 
 class Code(NamedTuple):

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,13 @@ def test_what_cannot_be_seen_is_named():
     assert "numpy.random._generator.Generator" in opaque(lambda x: x + rng.normal())[0]
     assert "lock" in opaque(lambda x: lock)[0]
     assert opaque(lambda x: np.load(x))[0].startswith("'load' in")
+
+
+def test_a_path_is_a_value_and_looking_there_is_not():
+    one, other = Path("/data/a"), Path("/data/b")
+    assert opaque(lambda: one) == ()
+    assert describe_code(one).digest != describe_code(other).digest
+    assert "'exists'" in opaque(lambda: one.exists())[0]
 
 
 def test_what_is_installed_counts_by_version():
