@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from inc_core.config.types import Config, TrainConfig
 from inc_core.data.batches import Batch, iter_batches
 from inc_core.data.build import build_dataloader
+from inc_core.errors import IncError
 from inc_core.facade.parts import EvaluationParts, Parts
 from inc_core.plugin import Plugins
 from inc_core.tuning.trial_run import reading
@@ -20,6 +22,8 @@ __all__ = [
     "train_dataloader_of",
 ]
 
+logger = logging.getLogger("inc_core.facade")
+
 
 def calib_dataloader_of(config: Config, parts: Parts, plugins: Plugins) -> Any:
     """Return the calibration data: the script's, else the configuration's; ``None`` without."""
@@ -30,11 +34,21 @@ def calib_dataloader_of(config: Config, parts: Parts, plugins: Plugins) -> Any:
 
 
 def eval_dataloader_of(config: Config, parts: EvaluationParts, plugins: Plugins) -> Any:
-    """Return the evaluation data: the script's, else the configuration's; ``None`` without."""
+    """Return the evaluation data: the script's, else the configuration's; ``None`` without.
+
+    Where ``eval_func`` evaluates, configured data that cannot be had are left out, with a warning: they
+    would only be measured on.
+    """
     built = config.evaluation.accuracy.dataloader
-    if parts.eval_dataloader is None and built is not None:
+    if parts.eval_dataloader is not None or built is None:
+        return parts.eval_dataloader
+    try:
         return build_dataloader(built, plugins)
-    return parts.eval_dataloader
+    except IncError as error:
+        if parts.eval_func is None:
+            raise
+        logger.warning("evaluation.accuracy.dataloader is left out, eval_func evaluates: %s", error)
+        return None
 
 
 def train_dataloader_of(train: TrainConfig | None, parts: Any, plugins: Plugins) -> Any:

@@ -79,7 +79,7 @@ def _message(
         if any(same_name(package, entry.record.distribution) for entry in loaded):
             lines.append(f"{package} is installed, but takes models in other forms: see its README")
         else:
-            lines.append(f"Models of this kind need {package}: {how_to_get(package)}")
+            lines.append(f"Models of this kind need {package}{how_to_get(package)}")
     return "\n".join(lines)
 
 

@@ -32,9 +32,9 @@ def package_of_model(source: Any) -> str | None:
 
 
 def how_to_get(package: str) -> str:
-    """Return the command that installs a package of ours, or that there is none yet."""
+    """Return what follows the name of a package of ours: how to install it, or that it is to come."""
     announced = package in _table()["announced"]
-    return "which is not released yet" if announced else f"pip install {package}"
+    return " (not released yet)" if announced else f": pip install {package}"
 
 
 def instead_of(kind: str, name: str) -> str:

@@ -113,7 +113,7 @@ def _package_part(records: Sequence[PluginRecord], package: str | None, *, guess
         return ""
     installed = [record for record in records if same_name(package, record.distribution)]
     if not installed:
-        return f"{package} offers it: {how_to_get(package)}"
+        return f"{package} offers it{how_to_get(package)}"
     if installed[0].stage == "disabled":
         return f"{package} offers it, but {installed[0].fault}."
     if guessed:

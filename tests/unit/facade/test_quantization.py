@@ -189,6 +189,23 @@ def test_a_dataset_that_raises_ends_calibration_with_its_place(make_quantizer, a
         quantizer.fit()
 
 
+def test_configured_data_that_nobody_needs_are_left_out(plugins, tmp_path, caplog):
+    """An old file names a dataset of the original, and the script evaluates by itself."""
+    dataset = {"ImagenetRaw": {"data_path": "/path/to/dataset"}}
+    conf = {
+        "evaluation": {"accuracy": {"metric": {"topk": 1}, "dataloader": {"dataset": dataset}}},
+        "tuning": {"workspace": {"path": str(tmp_path)}},
+    }
+    quantizer = Quantization(conf, plugins=plugins)
+    quantizer.model = make_classifier()
+    quantizer.calib_dataloader = common.DataLoader(make_data(make_classifier()), batch_size=16)
+    with pytest.raises(ComponentNotFoundError, match="ImagenetRaw"):
+        quantizer.fit()
+    quantizer.eval_func = lambda model: 0.9
+    assert quantizer.fit().goal_met
+    assert "evaluation.accuracy.dataloader is left out" in caplog.text
+
+
 def test_a_device_that_the_framework_does_not_run_on_is_refused(plugins):
     quantizer = Quantization({"device": "gpu"}, plugins=plugins)
     quantizer.model = make_classifier()
