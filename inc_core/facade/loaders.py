@@ -76,7 +76,7 @@ def first_inputs(*loaders: Any) -> Any:
     """Return the first batch of inputs that any loader gives; ``None`` without data."""
     for loader in loaders:
         if loader is not None:
-            batch = next(read_batches(loader, "first"), None)
+            batch = next(read_batches(loader, "input"), None)
             if batch is not None:
                 return batch.inputs
     return None
