@@ -146,7 +146,8 @@ def _estimate(session: Session, stages: dict[str, float], sizes: list[int]) -> d
     estimate: dict[str, float] = {}
     read = stages.get("read a calibration batch")
     if read is not None:
-        batches = math.ceil(max(session.space.calib_samples) / max(1, _batch_size(session)))
+        wanted = math.ceil(max(session.space.calib_samples) / max(1, _batch_size(session)))
+        batches = min(wanted, batch_total(session.calib_dataloader) or wanted)
         estimate["calibration"] = batches * (read + stages["calibrate"])
     count = batch_total(session.eval_dataloader)
     if sizes and count:

@@ -241,6 +241,15 @@ def test_check_finds_what_cannot_be_made(make_quantizer, tuning):
         make_quantizer(**tuning).check()
 
 
+def test_check_estimates_no_more_calibration_than_there_is_data(plugins):
+    quantizer = Quantization(
+        {"quantization": {"calibration": {"sampling_size": 10**9}}}, plugins=plugins
+    )
+    quantizer.model = make_classifier()
+    quantizer.calib_dataloader = common.DataLoader(make_data(make_classifier()), batch_size=16)
+    assert quantizer.check().estimate["calibration"] < 1000  # seconds; 60 million batches take more
+
+
 def test_check_lists_ops_on_request(make_quantizer):
     report = make_quantizer().check()
     assert "fc2" not in report.render()
