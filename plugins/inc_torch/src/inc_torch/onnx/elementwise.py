@@ -228,6 +228,28 @@ def _filled_like(value: float | None = None) -> Translate:
     return translate
 
 
+def _mish(t: Translation, node: fx.Node) -> str:
+    x = t.tensor(node.args[0])
+    return t.build.call("Mul", x, t.build.call("Tanh", t.build.call("Softplus", x)))
+
+
+def _prelu(t: Translation, node: fx.Node) -> str:
+    """Let slopes of channels, which are the second dimension, broadcast from the right."""
+    values = t.array(node.args[1])
+    if values is None:
+        raise UnsupportedModelError(f"{op_name(node)!r}: its slopes are computed")
+    spread = values.reshape(-1, *[1] * max(t.rank(node.args[0]) - 2, 0))
+    slopes = t.build.constant(spread, t.stem(node.args[1]))
+    return t.build.call("PRelu", t.tensor(node.args[0]), slopes)
+
+
+def _length(t: Translation, node: fx.Node) -> str:
+    given = t.arguments(node)
+    if given["ord"] not in (1, 2):
+        raise UnsupportedModelError(f"{op_name(node)!r}: ONNX has no norm of order {given['ord']}")
+    return _reduce(f"ReduceL{int(given['ord'])}")(t, node)
+
+
 _COMPARISONS: Mapping[str, tuple[str, bool]] = {
     "eq": ("Equal", False), "ne": ("Equal", True), "lt": ("Less", False),
     "le": ("LessOrEqual", False), "gt": ("Greater", False), "ge": ("GreaterOrEqual", False),
@@ -252,6 +274,10 @@ TABLE: Mapping[Any, Translate] = {
     aten.sigmoid.default: _unary("Sigmoid"),
     aten.tanh.default: _unary("Tanh"),
     aten.erf.default: _unary("Erf"),
+    aten.selu.default: _unary("Selu"),
+    aten.mish.default: _mish,
+    aten.prelu.default: _prelu,
+    aten.sign.default: _unary("Sign"),
     aten.exp.default: _unary("Exp"),
     aten.log.default: _unary("Log"),
     aten.sqrt.default: _unary("Sqrt"),
@@ -312,6 +338,8 @@ TABLE: Mapping[Any, Translate] = {
     aten.mean.default: _reduce("ReduceMean"),
     aten.sum.dim_IntList: _reduce("ReduceSum", axes_are_input=True),
     aten.sum.default: _reduce("ReduceSum", axes_are_input=True),
+    aten.logsumexp.default: _reduce("ReduceLogSumExp"),
+    aten.linalg_vector_norm.default: _length,
     aten.amax.default: _reduce("ReduceMax"),
     aten.amin.default: _reduce("ReduceMin"),
     aten.argmax.default: _argmax,

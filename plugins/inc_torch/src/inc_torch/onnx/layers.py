@@ -161,6 +161,21 @@ def _group_norm(t: Translation, node: fx.Node) -> str:
     return normal
 
 
+def _instance_norm(t: Translation, node: fx.Node) -> str:
+    given = t.arguments(node)
+    if not given["use_input_stats"]:
+        raise UnsupportedModelError(f"{op_name(node)!r} normalizes by running statistics")
+    channels = node.args[0].meta["val"].shape[1]
+    weight, bias = (
+        t.build.constant(np.full(channels, filling, np.float32))
+        if given[name] is None
+        else t.tensor(given[name])
+        for name, filling in (("weight", 1.0), ("bias", 0.0))
+    )
+    operands = (t.tensor(given["input"]), weight, bias)
+    return t.build.call("InstanceNormalization", *operands, epsilon=float(given["eps"]))
+
+
 def _max_pool(t: Translation, node: fx.Node) -> str:
     given = t.arguments(node)
     kernel = _spread(given["kernel_size"], t.rank(node) - 2)
@@ -250,6 +265,10 @@ TABLE: Mapping[Any, Translate] = {
     aten.layer_norm.default: _layer_norm,
     aten.batch_norm.default: _batch_norm,
     aten.group_norm.default: _group_norm,
+    aten.instance_norm.default: _instance_norm,
+    aten.max_pool3d.default: _max_pool,
+    aten.avg_pool3d.default: _average_pool,
+    aten.adaptive_avg_pool3d.default: _global_average,
     aten.max_pool1d.default: _max_pool,
     aten.max_pool2d.default: _max_pool,
     aten.avg_pool1d.default: _average_pool,

@@ -231,6 +231,11 @@ def _filled(value: float | None = None, place: int = 0) -> Translate:
     return translate
 
 
+def _expand_as(t: Translation, node: fx.Node) -> str:
+    x, other = (t.tensor(one) for one in node.args)
+    return t.build.call("Expand", x, t.build.call("Shape", other))
+
+
 def _triangle(upper: int) -> Translate:
     def translate(t: Translation, node: fx.Node) -> str:
         diagonal = t.build.constant(np.int64(t.arguments(node)["diagonal"]))
@@ -252,14 +257,36 @@ def _pixel_shuffle(t: Translation, node: fx.Node) -> str:
     )
 
 
+# the free number of cubic interpolation, as torch has it
+_CUBIC = -0.75
+
+
 def _nearest(t: Translation, node: fx.Node) -> str:
     """Enlarge images, each place of the result reading the place of the source below it."""
-    given = t.arguments(node)
     modes = {
         "mode": "nearest",
         "coordinate_transformation_mode": "asymmetric",
         "nearest_mode": "floor",
     }
+    return _resize(t, node, modes)
+
+
+def _between(mode: str) -> Translate:
+    """Resize images, each place of the result between places of the source."""
+
+    def translate(t: Translation, node: fx.Node) -> str:
+        aligned = t.arguments(node)["align_corners"]
+        places = "align_corners" if aligned else "pytorch_half_pixel"
+        modes = {"mode": mode, "coordinate_transformation_mode": places}
+        if mode == "cubic":
+            modes["cubic_coeff_a"] = _CUBIC
+        return _resize(t, node, modes)
+
+    return translate
+
+
+def _resize(t: Translation, node: fx.Node, modes: Mapping[str, Any]) -> str:
+    given = t.arguments(node)
     if given["scale_factors"] is not None:
         scales = t.build.constant(np.asarray([1, 1, *given["scale_factors"]], np.float32))
         return t.build.call("Resize", t.tensor(node.args[0]), "", scales, **modes)
@@ -314,4 +341,7 @@ TABLE: Mapping[Any, Translate] = {
     aten.flip.default: _flip,
     aten.pixel_shuffle.default: _pixel_shuffle,
     aten.upsample_nearest2d.vec: _nearest,
+    aten.upsample_bilinear2d.vec: _between("linear"),
+    aten.upsample_bicubic2d.vec: _between("cubic"),
+    aten.expand_as.default: _expand_as,
 }

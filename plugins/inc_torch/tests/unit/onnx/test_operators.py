@@ -15,6 +15,7 @@ from inc_torch.adaptor import TorchAdaptor
 IMAGE, ROWS, IDS = (4, 8, 6, 10), (4, 5, 12), (4, 5)
 
 ELEMENTWISE = {
+    "logsumexp": lambda x: x.logsumexp(-1, keepdim=True) * x.sign(),
     "relu": F.relu, "relu6": F.relu6, "hardtanh": lambda x: F.hardtanh(x, -0.5, 0.7),
     "hardswish": F.hardswish, "hardsigmoid": F.hardsigmoid, "silu": F.silu, "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "elu": lambda x: F.elu(x, 0.7),
@@ -68,6 +69,11 @@ MOVING = {
     "triangles": lambda x: x.tril(1) - x.triu(), "flip": lambda x: x.flip(1, 3),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
     "nearest": lambda x: F.interpolate(x, scale_factor=2),
+    "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    "bilinear_size": lambda x: F.interpolate(x, size=(9, 25), mode="bilinear", align_corners=True),
+    "bicubic": lambda x: F.interpolate(x, size=(9, 25), mode="bicubic"),
+    "expand_as": lambda x: x[:, :1].expand_as(x),
+    "unit_length": lambda x: F.normalize(x, dim=1) + torch.linalg.vector_norm(x, 1, 2, True),
     "nearest_size": lambda x: F.interpolate(x, size=(9, 25)),
     "sizes": lambda x: x.reshape(x.shape[0] * 2, x.shape[1] // 2, -1) / (x.shape[0] + 1),
 }  # fmt: skip
@@ -85,6 +91,14 @@ LAYERS = {
     "layer_norm_plain": (nn.LayerNorm(12, elementwise_affine=False), ROWS),
     "batch_norm": (nn.BatchNorm2d(8), IMAGE),
     "group_norm": (nn.GroupNorm(4, 8), IMAGE),
+    "instance_norm": (nn.InstanceNorm2d(8), IMAGE),
+    "instance_norm_affine": (nn.InstanceNorm2d(8, affine=True), IMAGE),
+    "pools3d": (
+        nn.Sequential(nn.MaxPool3d(2), nn.AvgPool3d(3, 1, 1), nn.AdaptiveAvgPool3d(1)),
+        (4, 2, 6, 6, 6),
+    ),
+    "prelu": (nn.PReLU(8), IMAGE),
+    "prelu_rows": (nn.Sequential(nn.PReLU(), nn.Mish(), nn.SELU()), ROWS),
     "max_pool": (nn.MaxPool2d(3, 2, 1, ceil_mode=True), IMAGE),
     "max_pool_dilated": (nn.MaxPool2d((2, 3), 1, dilation=2), IMAGE),
     "average": (nn.AvgPool2d(3, 2, 1), IMAGE),
