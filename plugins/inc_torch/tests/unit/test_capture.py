@@ -38,6 +38,20 @@ class InPlace(nn.Module):
         return before + y
 
 
+class PartOfResult(nn.Module):
+    """Adds to a part of what nobody else reads, as GhostNet does; and to one that is read again."""
+
+    def __init__(self, read_again):
+        super().__init__()
+        self.conv, self.read_again = nn.Conv2d(3, 6, 1), read_again
+
+    def forward(self, x):
+        whole = self.conv(x)
+        part = whole[:, :3]
+        part += x
+        return part + whole[:, 3:] if self.read_again else part
+
+
 class Gpt2Style(nn.Module):
     """A layer as ``transformers`` writes it for GPT-2: a product with a transposed weight."""
 
@@ -204,3 +218,12 @@ def test_a_way_that_failed_says_nothing():
         [sys.executable, "-c", BY_THE_SUM], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_adding_to_a_part_of_a_result_is_an_addition_where_nobody_else_sees_it(adaptor, read_again):
+    module, x = PartOfResult(read_again).eval(), torch.randn(2, 3, 4, 4)
+    model = adaptor.trace(adaptor.load(module), x.numpy())
+    names = {str(node.target) for node in model.graph.graph.nodes}
+    assert ("aten.slice_scatter.default" in names) == read_again
+    torch.testing.assert_close(model(x), module(x).detach())

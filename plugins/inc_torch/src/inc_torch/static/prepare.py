@@ -110,9 +110,19 @@ def _make_functional(module: fx.GraphModule) -> None:
 
 def _may_be_shared(changed: fx.Node, when: int, order: Mapping[fx.Node, int]) -> bool:
     """Whether another name of the changed memory may be read after the change."""
-    if changed.op != "call_function" or _is_view(changed):
+    if changed.op != "call_function":
         return True
-    return any(_is_view(user) for user in changed.users if order[user] < when)
+    if any(_is_view(user) for user in changed.users if order[user] < when):
+        return True
+    return _is_view(changed) and _has_other_readers(changed)
+
+
+def _has_other_readers(view: fx.Node) -> bool:
+    """Whether anything but ``view`` may read the memory that it shows: a part of a result, not yet used."""
+    base = view.args[0] if view.args else None
+    if not isinstance(base, fx.Node) or base.op != "call_function" or len(base.users) > 1:
+        return True
+    return _is_view(base) and _has_other_readers(base)
 
 
 def _is_view(node: fx.Node) -> bool:
