@@ -177,10 +177,8 @@ class LayerPlan:
         self._inputs = tuple(inputs)
         self._chosen = ChosenWeights()
         # as it is before the first evaluation: each quantized model begins with it
-        state = module.state_dict(keep_vars=True)
-        self._state = {
-            path: state[path].detach().clone() for path in facts.habits.writes & state.keys()
-        }
+        state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        self._state = {path: state[path].detach().clone() for path in facts.habits.writes}
         layer = ModelFacts(Signature((InputInfo("input", "float32", None),)), traced=True)
         self._layers = {
             path: GraphPlan(graph, layer, table) for path, graph in leaf_graphs(module).items()

@@ -228,6 +228,15 @@ def _filled_like(value: float | None = None) -> Translate:
     return translate
 
 
+def _add_product(t: Translation, node: fx.Node) -> str:
+    dtype, scale = t.dtype(node), t.arguments(node)["value"]
+    x, one, other = (t.tensor(argument, dtype) for argument in node.args[:3])
+    product = t.build.call("Mul", one, other)
+    if scale != 1:
+        product = t.build.call("Mul", product, t.tensor(scale, dtype))
+    return t.build.call("Add", x, product)
+
+
 def _mish(t: Translation, node: fx.Node) -> str:
     x = t.tensor(node.args[0])
     return t.build.call("Mul", x, t.build.call("Tanh", t.build.call("Softplus", x)))
@@ -291,6 +300,7 @@ TABLE: Mapping[Any, Translate] = {
     aten.sin.default: _unary("Sin"),
     aten.cos.default: _unary("Cos"),
     aten.reciprocal.default: _unary("Reciprocal"),
+    aten.addcmul.default: _add_product,
     aten.add.Tensor: _binary("Add"),
     aten.add.Scalar: _binary("Add"),
     aten.sub.Tensor: _binary("Sub"),

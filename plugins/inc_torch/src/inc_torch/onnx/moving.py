@@ -251,6 +251,25 @@ def _flip(t: Translation, node: fx.Node) -> str:
     return t.build.call("Slice", t.tensor(x), *places)
 
 
+def _roll(t: Translation, node: fx.Node) -> str:
+    """Put what is pushed over the end before the beginning, one dimension after the other."""
+    given, name = t.arguments(node), t.tensor(node.args[0])
+    if not given["dims"]:
+        raise UnsupportedModelError(
+            f"{op_name(node)!r} rolls over all dimensions as if they were one"
+        )
+    for shift, dim in zip(given["shifts"], given["dims"], strict=True):
+        size = int(node.meta["val"].shape[dim])
+        # as it is where it can be: the size of an open dimension is not this one
+        start = -shift if abs(shift) < size else -(shift % size)
+        place, axis = t.build.integers([start]), t.build.integers([dim])
+        if start:
+            last = t.build.call("Slice", name, place, t.build.integers([_END]), axis)
+            first = t.build.call("Slice", name, t.build.integers([0]), place, axis)
+            name = t.build.call("Concat", last, first, axis=dim)
+    return name
+
+
 def _pixel_shuffle(t: Translation, node: fx.Node) -> str:
     return t.build.call(
         "DepthToSpace", t.tensor(node.args[0]), blocksize=int(node.args[1]), mode="CRD"
@@ -339,6 +358,7 @@ TABLE: Mapping[Any, Translate] = {
     aten.tril.default: _triangle(upper=0),
     aten.triu.default: _triangle(upper=1),
     aten.flip.default: _flip,
+    aten.roll.default: _roll,
     aten.pixel_shuffle.default: _pixel_shuffle,
     aten.upsample_nearest2d.vec: _nearest,
     aten.upsample_bilinear2d.vec: _between("linear"),

@@ -15,6 +15,7 @@ from inc_torch.adaptor import TorchAdaptor
 IMAGE, ROWS, IDS = (4, 8, 6, 10), (4, 5, 12), (4, 5)
 
 ELEMENTWISE = {
+    "addcmul": lambda x: torch.addcmul(x, x, x[:1], value=2.5) + torch.addcmul(x[:1], x, x),
     "logsumexp": lambda x: x.logsumexp(-1, keepdim=True) * x.sign(),
     "relu": F.relu, "relu6": F.relu6, "hardtanh": lambda x: F.hardtanh(x, -0.5, 0.7),
     "hardswish": F.hardswish, "hardsigmoid": F.hardsigmoid, "silu": F.silu, "gelu": F.gelu,
@@ -72,6 +73,7 @@ MOVING = {
     "bilinear": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
     "bilinear_size": lambda x: F.interpolate(x, size=(9, 25), mode="bilinear", align_corners=True),
     "bicubic": lambda x: F.interpolate(x, size=(9, 25), mode="bicubic"),
+    "roll": lambda x: torch.roll(x, shifts=(-3, 7), dims=(2, 1)) + torch.roll(x, (-1, 12), (0, -1)),
     "expand_as": lambda x: x[:, :1].expand_as(x),
     "unit_length": lambda x: F.normalize(x, dim=1) + torch.linalg.vector_norm(x, 1, 2, True),
     "nearest_size": lambda x: F.interpolate(x, size=(9, 25)),
