@@ -25,11 +25,14 @@ class InputInfo:
         name: Of the parameter of ``forward``.
         dtype: A dtype of torch without its prefix, ``"float32"``.
         shape: Sizes; ``None`` where any size is accepted, or for a tensor of any shape.
+        untied: Dimensions that were traced at one size, but no number of the graph follows it: height and
+            width of images, mostly. Others are accepted if the layers accept them.
     """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...] | None
+    untied: tuple[int, ...] = ()
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -39,7 +42,10 @@ class InputInfo:
     def __str__(self) -> str:
         if self.shape is None:
             return f"{self.name}: {self.dtype}"
-        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        sizes = ", ".join(
+            "any" if size is None or dim in self.untied else str(size)
+            for dim, size in enumerate(self.shape)
+        )
         return f"{self.name}: {self.dtype} ({sizes})"
 
     def accepts(self, shape: Sequence[int]) -> bool:
@@ -47,7 +53,8 @@ class InputInfo:
         return self.shape is None or (
             len(shape) == len(self.shape)
             and all(
-                mine is None or mine == size for mine, size in zip(self.shape, shape, strict=True)
+                mine is None or mine == size or dim in self.untied
+                for dim, (mine, size) in enumerate(zip(self.shape, shape, strict=True))
             )
         )
 
@@ -61,13 +68,19 @@ class Signature:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        inputs = [[one.name, one.dtype, one.shape and list(one.shape)] for one in self.inputs]
+        inputs = [
+            [one.name, one.dtype, one.shape and list(one.shape), list(one.untied)]
+            for one in self.inputs
+        ]
         return {"inputs": inputs, "outputs": self.outputs}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Signature:
         """Inverse of ``to_json``."""
-        inputs = tuple(InputInfo(n, d, _shape(shape)) for n, d, shape in fields["inputs"])
+        inputs = tuple(
+            InputInfo(name, dtype, _shape(shape), tuple(untied))
+            for name, dtype, shape, untied in fields["inputs"]
+        )
         return cls(inputs, fields["outputs"])
 
 

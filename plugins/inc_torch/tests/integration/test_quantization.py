@@ -164,3 +164,38 @@ def test_dynamic_needs_no_data(tmp_path):
     quantizer.model = seeded(Encoder)
     tuned = quantizer.fit()
     assert tuned.recipe.precisions()["int8"] == 7
+
+
+class OfManySizes:
+    """Batches of images, each of another size."""
+
+    batch_size = 4
+
+    def __init__(self, module):
+        self.batches = []
+        for number, size in enumerate((16, 24, 40, 27)):
+            image = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(number))
+            self.batches.append((image.numpy(), module(image).argmax(-1).numpy()))
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def __len__(self):
+        return len(self.batches)
+
+
+@torch.no_grad()
+def test_images_of_many_sizes_calibrate_and_evaluate_a_traced_model(quantizer, images, tmp_path):
+    module = seeded(ResidualNet)
+    found = quantizer(module, images)
+    found.calib_dataloader = found.eval_dataloader = OfManySizes(module)
+    tuned = found.fit()
+    assert tuned.native.facts.traced
+    tuned.save(tmp_path / "saved")
+    loaded = inc_core.load(tmp_path / "saved").native
+    for size in (16, 33):
+        image = torch.randn(2, 3, size, size)
+        expected = module(image)
+        error = (tuned.native(image) - expected).norm() / expected.norm()
+        assert error < 0.1
+        assert torch.equal(loaded(image), tuned.native(image))

@@ -178,10 +178,21 @@ def test_inputs_keep_the_names_that_forward_gives_them(adaptor):
     assert model(input=torch.ones(1, 3, 4, 4, 4)).shape == (1, 4, 5, 5, 5)
 
 
-def test_sizes_that_were_not_traced_are_refused(adaptor, images):
-    model = adaptor.trace(adaptor.load(seeded(ResidualNet)), images[0])
-    with pytest.raises(DataError, match=r"float32 \(any, 3, \d+, \d+\), received \(2, 3, 64, 64\)"):
-        model(torch.zeros(2, 3, 64, 64))
+def test_sizes_that_were_not_traced_are_refused(adaptor):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(1), nn.Linear(4 * 14 * 14, 5))
+    model = adaptor.trace(adaptor.load(net.eval()), np.ones((4, 3, 16, 16), np.float32))
+    with pytest.raises(DataError, match=r"float32 \(any, 3, 16, 16\), received \(2, 3, 32, 32\)"):
+        model(torch.zeros(2, 3, 32, 32))
+
+
+def test_images_of_other_sizes_run_where_no_number_follows_them(adaptor, images):
+    module = seeded(ResidualNet)
+    model = adaptor.trace(adaptor.load(module), images[0])
+    for size in (16, 40, 27):
+        image = torch.randn(3, 3, size, size)
+        torch.testing.assert_close(model(image), module(image), atol=1e-4, rtol=1e-4)
+        (outputs,) = [adaptor.predict(model, {"image": image.numpy()})]
+        np.testing.assert_allclose(outputs, module(image).detach(), atol=1e-4, rtol=1e-4)
 
 
 class Branches(nn.Module):

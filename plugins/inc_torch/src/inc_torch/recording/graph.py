@@ -7,7 +7,7 @@ module is not plain. Nothing is computed: the runs are on tensors without data.
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,8 @@ from inc_torch.static.graphs import Draft
 __all__ = ["record"]
 
 aten = torch.ops.aten
+# samples, channels, height and width at least; tensors of fewer may be sequences of features
+_IMAGE_DIMENSIONS = 4
 
 
 def record(
@@ -53,11 +55,42 @@ def record(
     for one, other in _pairs(first, second):
         writer.write(one, other)
     graph, nest = writer.finish(second)
+    untied = _untied(call, first, inputs)
     infos = tuple(
-        InputInfo(name, str(tensor.dtype).removeprefix("torch."), sizes.shape(name, tensor.shape))
+        InputInfo(
+            name,
+            str(tensor.dtype).removeprefix("torch."),
+            sizes.shape(name, tensor.shape),
+            untied.get(name, ()),
+        )
         for name, tensor in inputs.items()
     )
     return graph, Signature(infos, nest)
+
+
+def _untied(
+    call: Callable[[Mapping[str, Sequence[int]]], Tape], tape: Tape, inputs: Mapping[str, Tensor]
+) -> dict[str, tuple[int, ...]]:
+    """Return the dimensions of images, by name, that may be twice as large without another call or number."""
+    images = {
+        name: tuple(range(2, tensor.dim()))
+        for name, tensor in inputs.items()
+        if tensor.is_floating_point() and tensor.dim() >= _IMAGE_DIMENSIONS
+    }
+    shapes = {
+        name: [
+            2 * size if dim in images.get(name, ()) else size for dim, size in enumerate(t.shape)
+        ]
+        for name, t in inputs.items()
+    }
+    if not images:
+        return {}
+    try:
+        larger = call(shapes)
+    except (NotPlainError, RuntimeError):
+        return {}
+    outputs = [[one.name(x) for x in flatten_outputs(one.outputs)] for one in (tape, larger)]
+    return images if tape.calls == larger.calls and outputs[0] == outputs[1] else {}
 
 
 def _pairs(first: Tape, second: Tape) -> list[tuple[Call, Call]]:
