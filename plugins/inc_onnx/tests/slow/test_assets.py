@@ -14,7 +14,7 @@ import pytest
 
 from inc_onnx.rewrite import BIAS_CORRECTION, EQUALIZATION
 
-ASSETS = Path(os.environ.get("INC_ASSETS", "/nonexistent"))
+ASSETS = Path(os.environ.get("INC_ASSETS") or os.devnull)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not ASSETS.is_dir(), reason="INC_ASSETS names no folder"),

@@ -17,7 +17,7 @@ import torch
 
 from inc_core import Quantization, common
 
-ASSETS = Path(os.environ.get("INC_ASSETS", "/nonexistent"))
+ASSETS = Path(os.environ.get("INC_ASSETS") or os.devnull)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not ASSETS.is_dir(), reason="INC_ASSETS names no folder"),
