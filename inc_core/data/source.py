@@ -26,9 +26,10 @@ MAX_DEPTH = 6
 MAX_OBJECTS = 10_000
 # Longer texts, and collections of more parts, are digested.
 MAX_SHOWN = 100
-# Bigger arrays are digested by evenly spaced blocks: files mapped into memory are not read whole, and data of
-# 100 MB that change in one place alone are rarer than runs that would wait for their digest.
-MAX_BYTES = 16 << 20
+# Bigger arrays, mostly files mapped into memory, are not read whole: so many bytes of them, in evenly spaced
+# blocks, tell data apart but for a change in one place alone.
+MAX_BYTES = 64 << 20
+SAMPLED_BYTES = 16 << 20
 BLOCKS = 256
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -183,7 +184,7 @@ def _array_digest(array: np.ndarray[Any, Any]) -> str:
         return hashlib.sha256(raw_bytes(array)).hexdigest()[:DIGITS]
     digest = hashlib.sha256()
     step = len(array) // BLOCKS
-    rows = max(1, len(array) * MAX_BYTES // array.nbytes // BLOCKS)
+    rows = max(1, len(array) * SAMPLED_BYTES // array.nbytes // BLOCKS)
     for start in [*range(0, len(array) - rows, step), len(array) - rows]:
         digest.update(raw_bytes(array[start : start + rows]))
     return digest.hexdigest()[:DIGITS]

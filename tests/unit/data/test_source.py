@@ -216,7 +216,8 @@ def test_random_state_is_neither_read_nor_shown():
 
 
 def test_big_arrays_are_digested_by_blocks(monkeypatch):
-    monkeypatch.setattr(source, "MAX_BYTES", 64 * 8)
+    for limit in ("MAX_BYTES", "SAMPLED_BYTES"):
+        monkeypatch.setattr(source, limit, 64 * 8)
     array = np.arange(10_000.0)
     changed = array.copy()
     changed[-1] = 0
@@ -225,7 +226,8 @@ def test_big_arrays_are_digested_by_blocks(monkeypatch):
 
 
 def test_a_place_that_is_longer_than_the_gap_between_blocks_is_seen(monkeypatch):
-    monkeypatch.setattr(source, "MAX_BYTES", source.BLOCKS * 8)
+    for limit in ("MAX_BYTES", "SAMPLED_BYTES"):
+        monkeypatch.setattr(source, limit, source.BLOCKS * 8)
     array = np.arange(source.BLOCKS * 40.0)
     for start in range(0, len(array) - 50, 501):
         changed = array.copy()
