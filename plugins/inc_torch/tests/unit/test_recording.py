@@ -184,7 +184,18 @@ def test_lengths_are_open_unless_the_weights_fix_them(factory, length):
     assert signature.inputs[0].shape == (None, length)
 
 
+def padded_to_even(module, x):
+    return F.max_pool2d(F.pad(x, [0, x.shape[3] % 2, 0, x.shape[2] % 2]), 2)
+
+
+def halved_and_joined(module, x):
+    return x + F.interpolate(F.max_pool2d(x, 2), scale_factor=2)
+
+
 IMAGES = {
+    "a net that takes even sizes alone": (halved_and_joined, True),
+    "padding that follows the remainder": (padded_to_even, False),
+    "the same behind patches": (lambda m, x: padded_to_even(m, F.avg_pool2d(x, 2)), False),
     "convolutions": (lambda m, x: F.adaptive_avg_pool2d(F.max_pool2d(x, 2), 2).flatten(1), True),
     "places that follow the batch": (lambda m, x: x.view(x.shape[0], 4, -1).softmax(-1), True),
     "a number of places": (lambda m, x: x / x.shape[2], False),

@@ -25,6 +25,9 @@ __all__ = ["record"]
 aten = torch.ops.aten
 # samples, channels, height and width at least; tensors of fewer may be sequences of features
 _IMAGE_DIMENSIONS = 4
+# Added to sizes that are twice the traced ones: padding and windows often follow the remainder of a size by
+# 2, 4, up to 32, before or after layers that halve it.
+_UNEVEN = (1, 59)
 
 
 def record(
@@ -71,26 +74,38 @@ def record(
 def _untied(
     call: Callable[[Mapping[str, Sequence[int]]], Tape], tape: Tape, inputs: Mapping[str, Tensor]
 ) -> dict[str, tuple[int, ...]]:
-    """Return the dimensions of images, by name, that may be twice as large without another call or number."""
+    """Return the dimensions of images, by name, that may be larger without another call or number."""
     images = {
         name: tuple(range(2, tensor.dim()))
         for name, tensor in inputs.items()
         if tensor.is_floating_point() and tensor.dim() >= _IMAGE_DIMENSIONS
     }
-    shapes = {
-        name: [
-            2 * size if dim in images.get(name, ()) else size for dim, size in enumerate(t.shape)
-        ]
-        for name, t in inputs.items()
-    }
-    if not images:
+
+    def agrees(more: int, if_refused: bool) -> bool:
+        shapes = {
+            name: [
+                2 * size + more if dim in images.get(name, ()) else size
+                for dim, size in enumerate(tensor.shape)
+            ]
+            for name, tensor in inputs.items()
+        }
+        try:
+            return _do_the_same(tape, call(shapes))
+        except NotPlainError:
+            return False
+        except (
+            RuntimeError
+        ):  # the module's own: a net that halves and joins again takes no odd sizes
+            return if_refused
+
+    if not images or not agrees(0, if_refused=False):
         return {}
-    try:
-        larger = call(shapes)
-    except (NotPlainError, RuntimeError):
-        return {}
-    outputs = [[one.name(x) for x in flatten_outputs(one.outputs)] for one in (tape, larger)]
-    return images if tape.calls == larger.calls and outputs[0] == outputs[1] else {}
+    return images if all(agrees(more, if_refused=True) for more in _UNEVEN) else {}
+
+
+def _do_the_same(one: Tape, other: Tape) -> bool:
+    outputs = [[tape.name(x) for x in flatten_outputs(tape.outputs)] for tape in (one, other)]
+    return one.calls == other.calls and outputs[0] == outputs[1]
 
 
 def _pairs(first: Tape, second: Tape) -> list[tuple[Call, Call]]:
