@@ -2,11 +2,11 @@
 
 The kernel for linears fetches the next weights while it multiplies, so that weights that come from memory
 cost no more than cached ones: up to 256 rows it is 1.04 to 2.2 times as fast as oneDNN's with AVX512-VNNI
-(``benchmarks/kernels.py --only static``). With AMX, oneDNN's is faster. A LayerNorm that is rounded
-afterwards is read once.
+(``benchmarks/kernels.py --only static``). With AMX, oneDNN multiplies whole tiles, which ours does not. A
+LayerNorm that is rounded afterwards is read once.
 
 Linears give oneDNN's bits, but for the last ones of an activation. LayerNorms differ from torch's in their
-last bits, so one in some 100,000 integers may be off by a step.
+last bits, so that now and then an integer is off by a step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from inc_torch.static import ops
 from inc_torch.static.graphs import put_constant
 from inc_torch.static.prepare import attribute
 
-__all__ = ["is_normalized", "rewrite_linear", "rewrite_normalization", "takes"]
+__all__ = ["rewrite"]
 
 _inc = torch.ops.inc
 _layer_norm = torch.ops.aten.layer_norm.default
@@ -43,19 +43,32 @@ _ACTIVATIONS = {
 _INPUTS_A_STEP = 4
 
 
-def takes(module: fx.GraphModule, given: Mapping[str, Any]) -> bool:
-    """Whether our own kernel runs this ``ops.linear`` or ``ops.linear_add``, and faster than oneDNN's.
+def rewrite(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> bool:
+    """Put a call of our own kernel in the place of an op, where there is a faster one.
 
     Args:
         module: The graph that is packed.
-        given: The arguments of the op by name.
+        node: A call of ``inc_torch.static.ops``.
+        given: Its arguments by name.
+
+    Returns:
+        Whether there is; if not, nothing was changed.
     """
+    if node.target in (ops.linear, ops.linear_add) and _takes(module, given):
+        _rewrite_linear(module, node, given)
+        return True
+    if node.target is ops.quantize and _is_normalized(given):
+        _rewrite_normalization(node, given)
+        return True
+    return False
+
+
+def _takes(module: fx.GraphModule, given: Mapping[str, Any]) -> bool:
     inputs = attribute(module, given["q_weight"].target).shape[1]
     return _has_fast_linear() and inputs % _INPUTS_A_STEP == 0 and _activation(given) is not None
 
 
-def rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
-    """Put a call of our own kernel in the place of ``ops.linear`` or ``ops.linear_add``."""
+def _rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
     weight = pack_int8_weight(attribute(module, given["q_weight"].target))
     with module.graph.inserting_before(node):
         arguments = (
@@ -70,14 +83,14 @@ def rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, An
     module.graph.erase_node(node)
 
 
-def is_normalized(given: Mapping[str, Any]) -> bool:
-    """Whether what this ``ops.quantize`` rounds is a LayerNorm over the last dimension."""
+def _is_normalized(given: Mapping[str, Any]) -> bool:
+    """Whether what is rounded is a LayerNorm over the last dimension."""
     source = given["x"]
     is_plain = source.target is _layer_norm and len(source.args[1]) == 1 and not source.kwargs
     return kernel_status().native and is_plain and not given["channels_last"]
 
 
-def rewrite_normalization(node: fx.Node, given: Mapping[str, Any]) -> None:
+def _rewrite_normalization(node: fx.Node, given: Mapping[str, Any]) -> None:
     """Let one kernel normalize and round; who reads the floats, too, gets them from it."""
     norm, graph = given["x"], node.graph
     x, _, weight, bias, epsilon, *_ = (*norm.args, *(None, None, 1e-5)[len(norm.args) - 2 :])

@@ -30,7 +30,9 @@ def pack(module: fx.GraphModule) -> fx.GraphModule:
     for node in list(packed.graph.nodes):
         rewrite = _REWRITES.get(node.target)
         if rewrite is not None:
-            rewrite(packed, node, named_arguments(node))
+            given = named_arguments(node)
+            if not native.rewrite(packed, node, given):
+                rewrite(packed, node, given)
     packed.graph.eliminate_dead_code()
     return _with_plain_constants(packed)
 
@@ -123,9 +125,6 @@ def _conv_arguments(
 
 
 def _rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
-    if native.takes(module, given):
-        native.rewrite_linear(module, node, given)
-        return
     ending = ops.out_arguments(given["out_scale"], given["out_zero_point"])
     post = (given["post"], ops.post_arguments(given["post_args"]), given["algorithm"])
     with module.graph.inserting_before(node):
@@ -136,9 +135,6 @@ def _rewrite_linear(module: fx.GraphModule, node: fx.Node, given: Mapping[str, A
 
 
 def _rewrite_linear_add(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
-    if native.takes(module, given):
-        native.rewrite_linear(module, node, given)
-        return
     with module.graph.inserting_before(node):
         start = _linear_arguments(module, node, given)
         ending = (
@@ -174,9 +170,6 @@ def _no_zero_points(module: fx.GraphModule, channels: int) -> fx.Node:
 
 
 def _rewrite_quantize(module: fx.GraphModule, node: fx.Node, given: Mapping[str, Any]) -> None:
-    if native.is_normalized(given):
-        native.rewrite_normalization(node, given)
-        return
     node.target = rounding.quantize
     node.args, node.kwargs = tuple(given.values()), {}
 
