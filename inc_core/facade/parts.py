@@ -49,8 +49,8 @@ class EvaluationParts(_Settable):
         eval_dataloader: An iterable of ``(inputs, labels)`` batches for evaluation.
         metric: A metric class or instance, or ``common.Metric``; goes before the configuration's.
         postprocess: Called on ``(outputs, labels)`` before the metric; or ``common.Postprocess``.
-        eval_func: Called with the model, of the framework's own type (a module, a ``ModelProto``);
-            returns its accuracy; goes before metric and loader.
+        eval_func: Called with the model, of the framework's own type; returns its accuracy; goes
+            before metric and loader.
             With a second parameter ``indices`` it returns the score of each of these samples, of
             all of them if ``indices`` is ``None``; bad models are then rejected early. Attributes of
             the function are listed in docs/plugins.md.

@@ -204,10 +204,9 @@ class _Search:
         except IncError:
             raise
         except Exception as error:  # user code: whatever it raises ends the run
-            raise EvaluationError(
-                f"the float model cannot be evaluated: {describe_error(error)}. "
-                "Nothing was quantized yet: check evaluation data, model, and metric (given numpy arrays)."
-            ) from error
+            hint = "Nothing was quantized yet: check evaluation data, model, and metric (given numpy arrays)."
+            message = f"the float model cannot be evaluated: {describe_error(error)}. {hint}"
+            raise EvaluationError(message) from error
 
     def _explore(self) -> Stop:
         job = self.job
